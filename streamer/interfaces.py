@@ -1,0 +1,180 @@
+# -*- test-case-name: tests.unit.test_interfaces -*-
+"""Every seam of the house.
+
+zope interfaces stand where plugins and adapters meet the rooms; wiring casts (`IBus(bus)`), so that a swapped
+argument fails at start-up. Unless a docstring says otherwise, nothing here may block, and everything runs in the
+reactor's thread. Times called `now` are seconds since the epoch (float), those called `…_ms` milliseconds (int).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from streamer.activity import Activity
+from streamer.message import Decision, Delivery, Entry, Event, Item, Message
+from streamer.upstream import Ending, Request, Response
+
+Handler = Callable[[Delivery], Awaitable[Decision]]
+Receiver = Callable[[Entry], None]
+
+
+Outcome = Item | Ending  # what one frame means: something to publish, or the end of this connection
+Preparation = Generator[Request, Response, Ending | None]
+
+
+class IFramer(Interface):
+    """Cuts frames out of a byte stream. No clock, no transport; any split of the bytes yields the same frames."""
+
+    def feed(data: bytes) -> list[bytes]:
+        """Take bytes.
+
+        Returns:
+            The frames completed by them, keep-alives left out. Frames past the limit are skipped and
+            counted in `skipped`.
+        """
+
+    def finish() -> bytes:
+        """The stream is at its end. Returns the bytes of an unfinished frame, for the log; b"" if none."""
+
+    skipped = Attribute("int: frames dropped so far because they were longer than the limit.")
+
+
+class ISource(Interface):
+    """One configured use of an upstream. It describes requests and decodes frames; it does no I/O."""
+
+    name = Attribute("str: the configured name.")
+    profile = Attribute("str: name of the back-off profile in `policy.backoff.PROFILES`.")
+    stall_after = Attribute("float: seconds without a byte after which the connection is dead.")
+
+    def prepare() -> Preparation:
+        """Short requests to make before the stream, as a generator: yields requests, is sent responses.
+
+        Returns:
+            From the generator: None to go on, an `Ending` where connecting would be pointless.
+        """
+
+    def request(last_received_ms: int | None, now_ms: int) -> Request:
+        """The stream's request.
+
+        Args:
+            last_received_ms: when the last item that the bus confirmed came in, None before the first:
+                where to resume from, for upstreams that resume by time.
+        """
+
+    def refusal(response: Response) -> Ending:
+        """Classify an answer other than 200 to the stream's request, or to one of `prepare`."""
+
+    def framer() -> IFramer:
+        """A new framer for one connection."""
+
+    def outcomes(frame: bytes, received_ms: int) -> Sequence[Outcome]:
+        """What a frame means.
+
+        Raises:
+            DecodeError: not understood; the caller counts it and goes on.
+        """
+
+    def decode(item: Item) -> Activity:
+        """The whole meaning of an item that `outcomes` made, used by `twistd enrich`.
+
+        Raises:
+            DecodeError: not understood; the item is dead-lettered.
+        """
+
+
+class ISourceType(Interface):
+    """Plugin: a kind of upstream. One module of `streamer/sources/` holds one, with the source it builds."""
+
+    name = Attribute("str: what `type = …` in the configuration says.")
+    settings = Attribute("type: msgspec.Struct of the source's own keys; unknown keys are errors.")
+
+    def build(name: str, settings: Any) -> ISource:
+        """Make a source.
+
+        Raises:
+            ValueError: the settings contradict each other; the text says how to mend it.
+        """
+
+
+class IHydrator(Interface):
+    """Plugin: adds data points to a decoded item. One module of `streamer/hydrators/` holds one."""
+
+    name = Attribute("str: what `[enrich] hydrators = […]` says.")
+
+    def hydrate(activity: Activity) -> Activity | Awaitable[Activity]:
+        """Return the activity with more in it; never less.
+
+        An awaitable is given `[enrich] time_limit` seconds. An exception is counted, and the activity goes on
+        as it was.
+        """
+
+    dropped = Attribute(
+        "Mapping[str, int]: counts of upstream data it found unusable, by reason; read by the service."
+    )
+
+
+class IEventKind(Interface):
+    """Plugin: derives one kind of event. One module of `streamer/events/` holds one."""
+
+    name = Attribute("str: what `[enrich] events = […]` says.")
+
+    def derive(activity: Activity, now_ms: int) -> Event | None:
+        """The event this activity gives rise to; None where its data is not there. Never half an event."""
+
+
+class ISubscription(Interface):
+    """A running `work` or `log`. It survives lost broker connections by itself."""
+
+    ready = Attribute("bool: messages can reach the handler right now (the broker confirmed the consumer).")
+
+    def stop() -> Deferred[None]:
+        """Take no more messages, let running handlers finish and their decisions be told, then fire."""
+
+
+class ILog(ISubscription):
+    """A running reader of the log: history first, then live, each entry once, in order."""
+
+    caught_up = Attribute("Deferred[None]: fires once, when the history that existed at the start has been read.")
+
+
+class IBus(IService):
+    """The bus. Three verbs and no others; it is a service, and works from its start to its stop.
+
+    Declares its topology by itself, after every connect. Lost connections are its own business: publishing goes
+    on when it is back, with the same `message_id`.
+    """
+
+    ready = Attribute("bool: a message published now would be taken at once.")
+    status = Attribute("str: a sentence for the operator, with the broker's own reason where something is wrong.")
+
+    def publish(message: Message) -> Deferred[None]:
+        """Hand a message over. May be called any number of times without waiting; see `window`.
+
+        Returns:
+            Fires when the bus has taken responsibility (the broker's confirm). Fails with MessageRefused where
+            the message can never be carried, with BusStopped where the bus stopped first.
+        """
+
+    window = Attribute("int: unconfirmed messages beyond which a publisher should wait for a Deferred to fire.")
+
+    def work(queue: str, handler: Handler, prefetch: int) -> ISubscription:
+        """Compete for a queue's messages.
+
+        Args:
+            queue: a name of `bus.topology.QUEUES`.
+            handler: awaited for each delivery, up to `prefetch` at a time; an exception means RETRY and is logged.
+            prefetch: deliveries under way at once, 1 to 65535.
+        """
+
+    def log(history: float, receive: Receiver) -> ILog:
+        """Read the log of `streamer.events`.
+
+        Args:
+            history: seconds to look back; 0 starts with what comes next. The bus may give older entries too.
+            receive: called for each entry in order; must not fail.
+        """

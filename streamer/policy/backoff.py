@@ -1,0 +1,132 @@
+# -*- test-case-name: tests.unit.test_policy_backoff -*-
+"""Why a connection to an upstream ended → how long to wait before the next.
+
+One table, a row a cause, each with the upstream's rule. The rules for X are those of
+https://docs.x.com/x-api/fundamentals/handling-disconnections unless the row says otherwise.
+
+Two floors stand beside the caps. A schedule starts anew only after proven health (`stall.Vitals.healthy`), so a
+server that accepts and closes at once is never met with a tight loop; and "at once" is allowed only after a
+healthy session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+
+NETWORK = "network"
+HTTP = "http"
+RATE_LIMIT = "rate-limit"
+CONNECTION_LIMIT = "connection-limit"
+AUTHORISATION = "authorisation"
+REFUSED = "refused"
+NO_RULES = "no-rules"
+DISCONNECT = "disconnect"
+SLOW = "slow"
+STALL = "stall"
+UNEXPECTED = "unexpected"
+
+JITTER = 0.12  # share of a delay by which it may be shorter or longer; keeps many clients from marching in step
+
+Schedule = Callable[[int], float]  # failures in a row since the last healthy session, from 1 → seconds
+
+
+def linear(step: float, cap: float) -> Schedule:
+    """`step`, 2 × `step`, … seconds, never above `cap`."""
+    return lambda failures: min(cap, step * failures)
+
+
+def doubling(first: float, cap: float) -> Schedule:
+    """`first`, 2 × `first`, 4 × `first`, … seconds, never above `cap`."""
+    return lambda failures: min(cap, first * 2.0 ** min(failures - 1, 64))
+
+
+def series(*seconds: float) -> Schedule:
+    """The given delays, the last one for ever."""
+    return lambda failures: seconds[min(failures, len(seconds)) - 1]
+
+
+@attrs.frozen
+class Row:
+    """What to do about one cause.
+
+    Args:
+        schedule: None where only a change of the configuration can help: do not connect again.
+        at_once: after a healthy session the first attempt comes without delay.
+        alarm: an operator should look at it.
+    """
+
+    schedule: Schedule | None
+    at_once: bool = False
+    alarm: bool = False
+
+
+CAUSES: Mapping[str, Row] = {
+    # "TCP/IP level network errors: back off linearly by 250 ms, up to 16 s"; a drop of a good connection: at once.
+    NETWORK: Row(linear(0.25, 16), at_once=True),
+    # "HTTP errors for which reconnecting would be appropriate: exponentially from 5 s, up to 320 s".
+    HTTP: Row(doubling(5, 320)),
+    # "HTTP 429: exponentially from 1 minute"; no cap is given, ours is 16 minutes or the upstream's own figure.
+    RATE_LIMIT: Row(doubling(60, 960), alarm=True),
+    # 429 TooManyConnections is no rate limit: the server has not yet noticed that our last connection is gone.
+    # After an abrupt close the first retry always fails, one after 5 s works: plhery/node-twitter-api-v2#92.
+    CONNECTION_LIMIT: Row(doubling(5, 320)),
+    # 401, 403: nothing but an operator helps, yet tokens get repaired behind our back, so probe slowly.
+    AUTHORISATION: Row(doubling(300, 3600), alarm=True),
+    # 400, 404, 406, 413, 416: the request itself is wrong; the same one again stays wrong.
+    REFUSED: Row(None, alarm=True),
+    # 409: the stream has no rules; they can be added from elsewhere.
+    NO_RULES: Row(doubling(60, 960), alarm=True),
+    # In-stream "operational-disconnect" and its like: the upstream restarts; treated as a drop.
+    DISCONNECT: Row(linear(0.25, 16), at_once=True),
+    # In-stream SlowReader: reconnecting at once would be cut off again.
+    SLOW: Row(doubling(5, 320), alarm=True),
+    # "No data, not even a keep-alive, for 20 s: reconnect".
+    STALL: Row(linear(0.25, 16), at_once=True),
+    # Our own mistake: never hammer an upstream with it.
+    UNEXPECTED: Row(doubling(0.25, 16), alarm=True),
+}
+
+PROFILES: Mapping[str, Mapping[str, Row]] = {
+    "x": CAUSES,
+    # The series of the 2010 consumers: 10 s, then 30, 70, 150, 240 (each twice the last plus ten).
+    "2010": {**CAUSES, HTTP: Row(series(10, 30, 70, 150, 240))},
+}
+
+
+@attrs.define
+class Backoff:
+    """The delays of one source.
+
+    Args:
+        rows: a profile of `PROFILES`.
+        jitter: returns a number between -1 and 1; injected, so that tests are exact.
+    """
+
+    rows: Mapping[str, Row]
+    jitter: Callable[[], float]
+    _failures: dict[str, int] = attrs.field(factory=dict)
+
+    def after(self, cause: str, *, healthy: bool, retry_after: float | None = None) -> float | None:
+        """How long to wait after a connection ended.
+
+        Args:
+            cause: a key of the profile.
+            healthy: whether the connection proved itself before it ended.
+            retry_after: seconds the upstream asked for; the later of the two counts.
+
+        Returns:
+            Seconds; None where connecting again is pointless until the configuration changes.
+        """
+        row = self.rows[cause]
+        if healthy:
+            self._failures.clear()
+        if row.schedule is None:
+            return None
+        if healthy and row.at_once:
+            return retry_after or 0.0
+        failures = self._failures.get(cause, 0) + 1
+        self._failures[cause] = failures
+        delay = row.schedule(failures)
+        return max(delay * (1 + JITTER * self.jitter()), retry_after or 0.0)

@@ -1,0 +1,43 @@
+# -*- test-case-name: tests.unit.test_policy_stall -*-
+"""Bytes and items of one connection → is it dead, and was it healthy?
+
+Death is judged by bytes, keep-alives included: a quiet upstream is not a dead one. Health is judged by what only a
+working stream does, so that a server which accepts and closes never counts as healthy.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+HEALTHY_AFTER = 30.0  # seconds of a stream that sends at least keep-alives
+
+
+@attrs.define
+class Vitals:
+    """One connection, from its response's headers on.
+
+    Args:
+        opened: when, in seconds.
+        stall_after: seconds without a byte after which it is dead.
+    """
+
+    opened: float
+    stall_after: float
+    items: int = 0
+    last_byte: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.last_byte = self.opened
+
+    def heard(self, now: float) -> None:
+        """Bytes came in."""
+        self.last_byte = now
+
+    def silence_left(self, now: float) -> float:
+        """Seconds until the connection must be given up; zero or less means now."""
+        return self.last_byte + self.stall_after - now
+
+    @property
+    def healthy(self) -> bool:
+        """It delivered an item, or stayed alive by keep-alives for `HEALTHY_AFTER` seconds."""
+        return self.items > 0 or self.last_byte - self.opened >= HEALTHY_AFTER

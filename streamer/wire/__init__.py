@@ -1,0 +1,8 @@
+# -*- test-case-name: tests.unit.test_wire_lines -*-
+"""BYTES → FRAMES. No transport, no clock, no Twisted.
+
+A framer takes bytes as they come and returns the frames they complete; any split of the same bytes yields the same
+frames. Every framer has a limit and counts what it skipped.
+
+* `lines`  one frame a line (X, Twitter v1, newline-delimited JSON)
+"""

@@ -1,0 +1,97 @@
+"""Vitals, Recent, Checkpoint and the rule for base URLs."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.policy.checkpoint import Checkpoint
+from streamer.policy.dedupe import Recent
+from streamer.policy.stall import HEALTHY_AFTER, Vitals
+from streamer.policy.transport import checked_base_url
+
+
+class VitalsTests(SynchronousTestCase):
+    """Is it dead, was it healthy?"""
+
+    def test_silence(self) -> None:
+        """Death is judged by bytes of any kind."""
+        vitals = Vitals(opened=100, stall_after=45)
+        self.assertEqual(45, vitals.silence_left(100))
+        vitals.heard(120)
+        self.assertEqual(25, vitals.silence_left(140))
+        self.assertLessEqual(vitals.silence_left(165), 0)
+
+    def test_health_by_item(self) -> None:
+        """One item proves a connection."""
+        vitals = Vitals(opened=0, stall_after=45)
+        self.assertFalse(vitals.healthy)
+        vitals.items += 1
+        self.assertTrue(vitals.healthy)
+
+    def test_health_by_keep_alives(self) -> None:
+        """So do thirty seconds of keep-alives, but not thirty seconds of silence."""
+        vitals = Vitals(opened=0, stall_after=45)
+        vitals.heard(HEALTHY_AFTER - 1)
+        self.assertFalse(vitals.healthy)
+        vitals.heard(HEALTHY_AFTER)
+        self.assertTrue(vitals.healthy)
+
+
+class RecentTests(SynchronousTestCase):
+    """Seen lately?"""
+
+    def test_bounded(self) -> None:
+        """The oldest id is forgotten first."""
+        recent = Recent(limit=2)
+        self.assertEqual([False, False, True, False, False], [recent.seen(id_) for id_ in "abaca"])
+
+    def test_forget(self) -> None:
+        """An id that was not taken after all may come again."""
+        recent = Recent()
+        recent.seen("a")
+        recent.forget("a")
+        self.assertFalse(recent.seen("a"))
+
+    @given(st.lists(st.sampled_from("abcdef")), st.integers(1, 4))
+    def test_model(self, ids: list[str], limit: int) -> None:
+        """It answers as a list of the last distinct ids would."""
+        recent, model = Recent(limit=limit), list[str]()
+        for id_ in ids:
+            self.assertEqual(id_ in model, recent.seen(id_))
+            if id_ not in model:
+                model = [*model, id_][-limit:]
+
+
+class CheckpointTests(SynchronousTestCase):
+    """The contiguous prefix."""
+
+    @given(st.permutations(range(8)))
+    def test_prefix(self, order: list[int]) -> None:
+        """Whatever the order of confirmations, only the prefix without a hole is safe."""
+        checkpoint: Checkpoint[int] = Checkpoint()
+        tickets = [checkpoint.begin(value) for value in range(8)]
+        done: set[int] = set()
+        for value in order:
+            checkpoint.done(tickets[value])
+            done.add(value)
+            prefix = next((n for n in range(8) if n not in done), 8)
+            self.assertEqual(prefix - 1 if prefix else None, checkpoint.reached)
+            self.assertEqual(8 - prefix, len(checkpoint))
+
+
+class BaseUrlTests(SynchronousTestCase):
+    """Which URLs may carry credentials."""
+
+    def test_allowed(self) -> None:
+        """https anywhere, http on this machine."""
+        for url in ("https://api.x.com", "http://127.0.0.1:9", "http://localhost:1/x", "http://[::1]:2"):
+            self.assertEqual(url, checked_base_url(url + "/"))
+
+    def test_refused(self) -> None:
+        """Plain text to elsewhere, other schemes and odd parts are refused with the URL in the text."""
+        for url in ("http://api.x.com", "ftp://x", "x", "https://u:p@x", "https://x?a=1", "http://127.0.0.1.evil.org"):
+            with self.assertRaises(ValueError) as caught:
+                checked_base_url(url)
+            self.assertIn(repr(url), str(caught.exception))

@@ -1,0 +1,187 @@
+"""The configuration: strict, with places and suggestions, and secrets from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.errors import ConfigurationError
+from streamer.secrets import Secret, resolve
+from streamer.settings import RelaySettings, load, loads
+
+REFERENCE = Path(__file__).resolve().parents[2] / "conf" / "streamer.toml"
+SOURCE = '[sources.birds]\ntype = "x-filtered"\ntoken = "t"\n'
+
+
+class SettingsTests(SynchronousTestCase):
+    """What a good file means."""
+
+    def test_empty(self) -> None:
+        """Everything has a default."""
+        settings = loads("")
+        self.assertEqual("memory:", settings.bus.url.reveal())
+        self.assertEqual(RelaySettings(), settings.relay)
+        self.assertEqual({}, settings.sources)
+
+    def test_reference_file(self) -> None:
+        """The shipped reference is valid, and its commented defaults are the defaults."""
+        settings = load(str(REFERENCE), {"X_BEARER_TOKEN": "secret"})
+        self.assertEqual("secret", settings.sources["birds"].own.token.reveal())
+        text = REFERENCE.read_text(encoding="utf-8")
+        uncommented = "\n".join(
+            line.removeprefix("# ") if line.startswith("# ") and " = " in line and "`" not in line else line
+            for line in text.split("\n")
+            if not line.startswith("# ") or line.split(" ", 2)[2].startswith("= ")
+        )
+        spelled = loads(uncommented, environ={"X_BEARER_TOKEN": "secret"})
+        self.assertEqual(settings.relay, spelled.relay)
+        self.assertEqual(settings.enrich, spelled.enrich)
+        self.assertEqual(settings.streamer, spelled.streamer)
+        self.assertEqual(settings.sources["birds"].own, spelled.sources["birds"].own)
+        self.assertIn("journal_entries = 50000", uncommented)
+
+    def test_source(self) -> None:
+        """A source's own keys are those of its plugin."""
+        settings = loads(SOURCE + 'base_url = "http://127.0.0.1:1"\nbackfill_minutes = 5\n')
+        self.assertEqual(5, settings.sources["birds"].own.backfill_minutes)
+
+    def test_secrets_do_not_show(self) -> None:
+        """A settings object can be printed without giving a token or a broker's password away."""
+        settings = loads('[bus]\nurl = "amqp://u:hush@h/"\n' + SOURCE.replace('"t"', '"hush"'))
+        self.assertNotIn("hush", repr(settings))
+
+
+class ProblemTests(SynchronousTestCase):
+    """What a bad file is answered with."""
+
+    def problems(self, text: str, **environ: str) -> list[str]:
+        """The sentences about a file called x.toml."""
+        with self.assertRaises(ConfigurationError) as caught:
+            loads(text, "x.toml", environ)
+        return list(caught.exception.problems)
+
+    def test_unknown_key(self) -> None:
+        """File, line, column, table and a suggestion."""
+        self.assertEqual(
+            ["x.toml:2:3: unknown key 'hydrator' in [enrich] (did you mean 'hydrators'?)"],
+            self.problems('[enrich]\n  hydrator = ["geo"]\n'),
+        )
+
+    def test_unknown_table(self) -> None:
+        """At the top as well."""
+        self.assertEqual(
+            ["x.toml:1:2: unknown key 'source' (did you mean 'sources'?)"], self.problems("[source]\na = 1\n")
+        )
+
+    def test_all_at_once(self) -> None:
+        """Every problem of the file is reported, in the order of their places."""
+        found = self.problems("[relay]\nfoo = 1\n[enrich]\nprefetch = 0\n[bus]\nurl = 1\n[streamer]\nbar = 1\n")
+        self.assertEqual(
+            ["x.toml:2:1", "x.toml:4:1", "x.toml:6:1", "x.toml:8:1"], [row.split(": ")[0] for row in found]
+        )
+
+    def test_wrong_type(self) -> None:
+        """The key is named, and what was expected."""
+        (problem,) = self.problems('[relay]\ntitle = "x"\nclients = "many"\n')
+        self.assertEqual("x.toml:3:1: relay.clients: Expected `int`, got `str`", problem)
+
+    def test_inside_an_array(self) -> None:
+        """An element of an array has its own place."""
+        (problem,) = self.problems(
+            SOURCE + '[sources.birds.predicates]\nrules = [{ value = "a" },\n  { vlaue = "b" }]\n'
+        )
+        expected = "x.toml:6:5: unknown key 'vlaue' in [sources.birds.predicates.rules.1] (did you mean 'value'?)"
+        self.assertEqual(expected, problem)
+        (problem,) = self.problems(SOURCE + "[sources.birds.predicates]\nrules = [{ value = 5 }]\n")
+        self.assertEqual("x.toml:5:12: sources.birds.predicates.rules.0.value: Expected `str`, got `int`", problem)
+
+    def test_missing_key(self) -> None:
+        """A missing key is reported at the table that should hold it."""
+        (problem,) = self.problems('\n[sources.birds]\ntype = "x-filtered"\n')
+        self.assertEqual("x.toml:2:10: sources.birds: Object missing required field `token`", problem)
+
+    def test_unknown_plugins(self) -> None:
+        """Sources, hydrators and events list what there is."""
+        (problem,) = self.problems('[sources.birds]\ntype = "x-filterd"\n')
+        self.assertEqual("x.toml:2:1: unknown source type 'x-filterd' (did you mean 'x-filtered'?)", problem)
+        (problem,) = self.problems('[enrich]\nevents = ["post",\n "zzz"]\n')
+        self.assertIn("x.toml:3:2: unknown event kind 'zzz' (known are delete, geo, notice, post)", problem)
+
+    def test_source_without_type(self) -> None:
+        """A source must say what it is."""
+        (problem,) = self.problems('[sources.birds]\ntoken = "t"\n')
+        self.assertEqual("x.toml:1:10: [sources.birds] needs a key 'type', the name of a source type", problem)
+
+    def test_source_name(self) -> None:
+        """A name that would need escaping in every topic is refused."""
+        (problem,) = self.problems('[sources."a.b"]\ntype = "x-filtered"\n')
+        self.assertIn("x.toml:1:10: a source's name is made of", problem)
+
+    def test_plugin_says_no(self) -> None:
+        """What a plugin finds contradictory is reported at the source's table."""
+        (problem,) = self.problems(SOURCE + 'base_url = "http://example.com"\n')
+        self.assertIn("x.toml:1:10: [sources.birds] base_url 'http://example.com' would send credentials", problem)
+
+    def test_endpoint(self) -> None:
+        """A listening address is checked without listening."""
+        (problem,) = self.problems('[relay]\nlisten = "tpc:8080"\n')
+        self.assertIn("x.toml:2:1: relay.listen: 'tpc:8080' is no endpoint", problem)
+
+    def test_syntax(self) -> None:
+        """A syntax error has the same form."""
+        (problem,) = self.problems("[relay\n")
+        self.assertTrue(problem.startswith("x.toml:1:7: "), problem)
+        (problem,) = self.problems("a = [1,\n")
+        self.assertTrue(problem.startswith("x.toml:2:1: "), problem)
+
+    def test_secret_missing(self) -> None:
+        """A secret that cannot be had names what is missing, and where it was asked for."""
+        (problem,) = self.problems('[sources.birds]\ntype = "x-filtered"\ntoken = "$NOPE"\n')
+        self.assertIn("x.toml:3:1: sources.birds.token: the environment variable NOPE is not set", problem)
+
+    def test_no_file(self) -> None:
+        """A missing file and a folder are problems like any other."""
+        for path in ("no-such-file.toml", "/"):
+            with self.assertRaises(ConfigurationError) as caught:
+                load(path)
+            self.assertIn(f"{path}: cannot be read", str(caught.exception))
+
+    def test_not_utf8(self) -> None:
+        """Neither is a file in another encoding a traceback."""
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"# \xff")
+        with self.assertRaises(ConfigurationError):
+            load(str(path))
+
+
+class SecretTests(SynchronousTestCase):
+    """Where secrets come from."""
+
+    def test_literal_and_environment(self) -> None:
+        """$NAME reads the environment; anything else is itself."""
+        self.assertEqual(Secret("x"), resolve("x", {}))
+        self.assertEqual(Secret("y"), resolve("$X", {"X": "y"}))
+
+    def test_files(self) -> None:
+        """Files and systemd credentials, stripped of white space."""
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        (folder / "token").write_text(" s3cret\n", encoding="utf-8")
+        (folder / "empty").write_text("\n", encoding="utf-8")
+        self.assertEqual(Secret("s3cret"), resolve(f"file:{folder / 'token'}", {}))
+        self.assertEqual(Secret("s3cret"), resolve("credential:token", {"CREDENTIALS_DIRECTORY": str(folder)}))
+        for written, environ in (
+            (f"file:{folder / 'none'}", {}),
+            (f"file:{folder / 'empty'}", {}),
+            ("credential:token", {}),
+            ("credential:../token", {"CREDENTIALS_DIRECTORY": str(folder)}),
+            ("$EMPTY", {"EMPTY": ""}),
+        ):
+            with self.assertRaises(ValueError):
+                resolve(written, environ)
+
+    def test_repr(self) -> None:
+        """A secret does not show itself."""
+        self.assertNotIn("hush", repr(Secret("hush")) + str(Secret("hush")))
