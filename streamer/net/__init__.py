@@ -1,0 +1,9 @@
+# -*- test-case-name: tests.unit -*-
+"""ADAPTERS to upstreams and clients. They translate, and decide nothing.
+
+* `client`     short HTTP requests and the opening of streams, for sources (treq over TLS)
+* `stream`     an HTTP body as a protocol that feeds a framer
+* `websocket`  browsers under `relay.v1.json`
+* `site`       the page, the client library and `/status.json`
+* `admin`      `/live /ready /metrics /status`, for operators
+"""

@@ -1,0 +1,196 @@
+# -*- test-case-name: tests.unit.test_net_client -*-
+"""Carries out the requests that sources describe.
+
+TLS certificates are verified by Twisted's Agent against the system's trust roots; plain http was refused for all
+but loopback addresses when the source was built (`policy.transport`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from streamer.errors import DecodeError
+from streamer.upstream import Request, Response
+
+CONNECT_TIMEOUT = 10.0  # seconds
+ANSWER_TIMEOUT = 30.0  # seconds from sending a request to the end of a short answer, or to a stream's headers
+ANSWER_LIMIT = 5_000_000  # bytes of a short answer; a thousand rules of two thousand characters
+
+
+Connected = Callable[[Any], None]  # told the transport of a new connection
+AgentMaker = Callable[[Connected], IAgent]
+
+
+def agents(reactor: Any) -> AgentMaker:
+    """Agents for upstreams: a new one a connection, no pool, since a stream's connection cannot be shared."""
+
+    def make(connected: Connected) -> IAgent:
+        made: IAgent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, connected))
+        return made
+
+    return make
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.frozen
+class _Endpoints:
+    """Verified TLS or plain TCP by the URI's scheme; hands out the transport, which Agent keeps to itself."""
+
+    reactor: Any
+    connected: Connected
+
+    def endpointForURI(self, uri: URI) -> Any:
+        host = uri.host.decode("ascii")
+        endpoint: Any = HostnameEndpoint(self.reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+        return _Watched(endpoint, self.connected)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class _Watched:
+    endpoint: Any
+    connected: Connected
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        def note(protocol: Any) -> Any:
+            self.connected(protocol.transport)
+            return protocol
+
+        connecting: Deferred[Any] = self.endpoint.connect(protocolFactory)
+        return connecting.addCallback(note)
+
+
+@attrs.define
+class Opened:
+    """An answer whose body has not been touched, and the way to be rid of its connection.
+
+    Agent's own transports only close politely: a TLS peer that went away would hold the socket for ever.
+    """
+
+    answer: IResponse
+    _transports: list[Any]
+
+    def abort(self) -> None:
+        """Drop the connection now, without waiting for the peer."""
+        for transport in self._transports:
+            transport.abortConnection()
+
+
+@attrs.frozen
+class UpstreamClient:
+    """Makes requests for one process.
+
+    Args:
+        agents: see `agents`; tests give treq's `RequestTraversalAgent`.
+        clock: for time-outs.
+        user_agent: what upstreams see.
+    """
+
+    agents: AgentMaker
+    clock: IReactorTime
+    user_agent: str
+
+    async def fetch(self, request: Request) -> Response:
+        """Make a short request and read the whole answer.
+
+        Raises:
+            DecodeError: the answer is longer than `ANSWER_LIMIT`.
+            Exception: whatever Twisted's web client raises; see `net.failures`.
+        """
+        opened = await self.open(request)
+        return await self.read(opened)
+
+    async def open(self, request: Request) -> Opened:
+        """Make a request and return when the answer's headers are in; its body has not been touched."""
+        transports: list[Any] = []
+        http = HTTPClient(self.agents(transports.append))
+        headers = Headers({"User-Agent": [self.user_agent]})
+        for name, value in request.headers.items():
+            headers.setRawHeaders(name, [value])
+        asked: Deferred[Any] = http.request(
+            request.method,
+            request.url,
+            headers=headers,
+            data=None if request.body is None else _Body(request.body),
+            allow_redirects=False,
+            unbuffered=True,
+        )
+        return Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock), transports)
+
+    async def read(self, opened: Opened) -> Response:
+        """Read the body of a short answer that `open` returned, and drop the connection."""
+        answer, body = opened.answer, _WholeBody()
+        answer.deliverBody(body)
+        try:
+            content = await body.finished.addTimeout(ANSWER_TIMEOUT, self.clock)
+        finally:
+            opened.abort()
+        headers = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _headers(answer)}
+        return Response(status=answer.code, headers=headers, body=content, received=self.clock.seconds())
+
+
+def _headers(answer: IResponse) -> list[tuple[bytes, list[bytes]]]:
+    return [(name, list(values)) for name, values in answer.headers.getAllRawHeaders()]
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A small body, written at once; treq's own would go through the global reactor's cooperator."""
+
+    def __init__(self, content: bytes) -> None:
+        self.length = len(content)
+        self._content = content
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to pause."""
+
+    def resumeProducing(self) -> None:
+        """Nothing was paused."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to stop."""
+
+
+class _WholeBody(Protocol):
+    """Collects a body up to `ANSWER_LIMIT`."""
+
+    def __init__(self) -> None:
+        self.finished: Deferred[bytes] = Deferred()
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= ANSWER_LIMIT:
+            self._parts.append(data)
+        elif not self.finished.called:
+            self.finished.errback(DecodeError(f"the answer is longer than {ANSWER_LIMIT} bytes"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.finished.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.finished.callback(b"".join(self._parts))
+        else:
+            self.finished.errback(reason)

@@ -1,0 +1,51 @@
+# -*- test-case-name: tests.unit.test_net_failures -*-
+"""What Twisted's web client raises → an `Ending`, so that every kind of loss ends in the same loop."""
+
+from __future__ import annotations
+
+from OpenSSL.SSL import Error as TLSError
+from twisted.internet import error
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
+
+from streamer.errors import DecodeError
+from streamer.policy import backoff
+from streamer.upstream import Ending
+
+_WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
+_NETWORK = (
+    error.ConnectError,
+    error.ConnectionClosed,
+    error.DNSLookupError,
+    error.TimeoutError,
+    DeferredTimeout,
+    PotentialDataLoss,
+    ResponseDone,
+    TLSError,
+    *_WRAPPERS,
+    OSError,
+)
+
+
+def ending(failure: Failure, doing: str) -> Ending:
+    """Classify a failure.
+
+    Args:
+        doing: what was being done, for the sentence: "while connecting".
+    """
+    inner = _innermost(failure)
+    if isinstance(inner, ResponseDone | PotentialDataLoss | error.ConnectionDone):
+        return Ending(cause=backoff.NETWORK, detail=f"the upstream closed the connection {doing}")
+    if isinstance(inner, DecodeError):
+        return Ending(cause=backoff.HTTP, detail=f"{inner} {doing}")
+    cause = backoff.NETWORK if isinstance(inner, _NETWORK) or inner is not failure.value else backoff.UNEXPECTED
+    return Ending(cause=cause, detail=f"{type(inner).__name__} {doing}: {inner}")
+
+
+def _innermost(failure: Failure) -> BaseException:
+    while isinstance(failure.value, _WRAPPERS) and failure.value.reasons:
+        failure = failure.value.reasons[0]
+    value: BaseException = failure.value  # type: ignore[assignment]  # only a NoCurrentExceptionError has none
+    return value

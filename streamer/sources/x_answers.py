@@ -1,0 +1,104 @@
+# -*- test-case-name: tests.unit.test_sources_x_answers -*-
+"""What X says when it refuses or ends a stream → an `Ending`.
+
+https://docs.x.com/x-api/fundamentals/response-codes-and-errors and
+https://docs.x.com/x-api/fundamentals/handling-disconnections; problems are RFC 7807 objects, alone or in `errors`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamer.policy import backoff
+from streamer.upstream import Ending, Response
+
+STATUSES = {
+    400: backoff.REFUSED,
+    401: backoff.AUTHORISATION,
+    403: backoff.AUTHORISATION,
+    404: backoff.REFUSED,
+    406: backoff.REFUSED,
+    409: backoff.NO_RULES,
+    413: backoff.REFUSED,
+    416: backoff.REFUSED,
+    420: backoff.RATE_LIMIT,
+    429: backoff.RATE_LIMIT,
+}
+
+# `disconnect_type` of an operational-disconnect problem, OpenAPI 2.166 OperationalDisconnectProblem
+DISCONNECTS = {
+    "OperationalDisconnect": backoff.DISCONNECT,
+    "UpstreamOperationalDisconnect": backoff.DISCONNECT,
+    "ForceDisconnect": backoff.HTTP,  # somebody meant it: do not rush back
+    "UpstreamUncleanDisconnect": backoff.DISCONNECT,
+    "SlowReader": backoff.SLOW,
+    "InternalError": backoff.HTTP,
+    "ClientApplicationStateDegraded": backoff.AUTHORISATION,
+    "InvalidRules": backoff.NO_RULES,
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The fields of an error object that decide or explain; all may be missing."""
+
+    title: str | None = None
+    detail: str | None = None
+    type: str | None = None
+    disconnect_type: str | None = None
+    connection_issue: str | None = None
+    message: str | None = None
+    value: str | None = None
+
+    def sentence(self) -> str:
+        """What X said, for the operator."""
+        said = [text for text in (self.title, self.disconnect_type, self.connection_issue, self.detail) if text]
+        return ": ".join(said) or self.message or "no reason given"
+
+
+class _Body(Problem, frozen=True):
+    errors: tuple[Problem, ...] = ()
+
+
+def refusal(response: Response) -> Ending:
+    """Classify an answer other than the one hoped for."""
+    problem = _problem(response.body)
+    cause = STATUSES.get(response.status, backoff.HTTP)
+    if problem.connection_issue == "TooManyConnections":
+        cause = backoff.CONNECTION_LIMIT
+    retry_after = _retry_after(response) if cause in (backoff.RATE_LIMIT, backoff.HTTP) else None
+    detail = f"HTTP {response.status}, {problem.sentence()}"
+    return Ending(cause=cause, detail=detail, retry_after=retry_after)
+
+
+def in_stream(problem: Problem) -> Ending:
+    """Classify an error object that came in the place of a post."""
+    if problem.connection_issue == "TooManyConnections":
+        return Ending(cause=backoff.CONNECTION_LIMIT, detail=problem.sentence())
+    return Ending(cause=DISCONNECTS.get(problem.disconnect_type or "", backoff.DISCONNECT), detail=problem.sentence())
+
+
+def _problem(body: bytes) -> Problem:
+    try:
+        said = msgspec.json.decode(body, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = " ".join(body[:200].decode("utf-8", "replace").split())
+        return Problem(detail=text or None)
+    return said.errors[0] if said.errors else said
+
+
+def _retry_after(response: Response) -> float | None:
+    seconds = _number(response.headers.get("retry-after"))
+    reset = _number(response.headers.get("x-rate-limit-reset"))
+    waits = [
+        wait
+        for wait in (seconds, None if reset is None else reset - response.received)
+        if wait is not None and wait > 0
+    ]
+    return max(waits, default=None)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
