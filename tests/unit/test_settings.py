@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,6 +13,13 @@ from streamer.settings import RelaySettings, load, loads
 
 REFERENCE = Path(__file__).resolve().parents[2] / "conf" / "streamer.toml"
 SOURCE = '[sources.birds]\ntype = "x-filtered"\ntoken = "t"\n'
+
+
+def folder(case: SynchronousTestCase) -> Path:
+    """A folder of the test's own, removed after it."""
+    temporary = tempfile.TemporaryDirectory()
+    case.addCleanup(temporary.cleanup)
+    return Path(temporary.name)
 
 
 class SettingsTests(SynchronousTestCase):
@@ -149,8 +157,7 @@ class ProblemTests(SynchronousTestCase):
 
     def test_not_utf8(self) -> None:
         """Neither is a file in another encoding a traceback."""
-        path = Path(self.mktemp())
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = folder(self) / "x.toml"
         path.write_bytes(b"# \xff")
         with self.assertRaises(ConfigurationError):
             load(str(path))
@@ -166,17 +173,16 @@ class SecretTests(SynchronousTestCase):
 
     def test_files(self) -> None:
         """Files and systemd credentials, stripped of white space."""
-        folder = Path(self.mktemp())
-        folder.mkdir(parents=True)
-        (folder / "token").write_text(" s3cret\n", encoding="utf-8")
-        (folder / "empty").write_text("\n", encoding="utf-8")
-        self.assertEqual(Secret("s3cret"), resolve(f"file:{folder / 'token'}", {}))
-        self.assertEqual(Secret("s3cret"), resolve("credential:token", {"CREDENTIALS_DIRECTORY": str(folder)}))
+        here = folder(self)
+        (here / "token").write_text(" s3cret\n", encoding="utf-8")
+        (here / "empty").write_text("\n", encoding="utf-8")
+        self.assertEqual(Secret("s3cret"), resolve(f"file:{here / 'token'}", {}))
+        self.assertEqual(Secret("s3cret"), resolve("credential:token", {"CREDENTIALS_DIRECTORY": str(here)}))
         for written, environ in (
-            (f"file:{folder / 'none'}", {}),
-            (f"file:{folder / 'empty'}", {}),
+            (f"file:{here / 'none'}", {}),
+            (f"file:{here / 'empty'}", {}),
             ("credential:token", {}),
-            ("credential:../token", {"CREDENTIALS_DIRECTORY": str(folder)}),
+            ("credential:../token", {"CREDENTIALS_DIRECTORY": str(here)}),
             ("$EMPTY", {"EMPTY": ""}),
         ):
             with self.assertRaises(ValueError):

@@ -1,0 +1,156 @@
+# -*- test-case-name: tests.unit.test_testing_faults -*-
+"""What can be made to go wrong, each fault a value; `POST /_sim/fault` takes the same as JSON, named by `kind`.
+
+Faults of a connection strike those that are open, or the next one where none is. The others stay until used up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Literal
+
+import attrs
+import msgspec
+
+from streamer.testing.x_problems import DISCONNECT_TYPES
+
+MOST_WAITING = 1000  # faults that wait for a connection or a request
+
+
+class Split(msgspec.Struct, frozen=True, tag="split", tag_field="kind"):
+    """From now on write in pieces of `size` bytes, each a chunk of its own; 0 ends it."""
+
+    size: int
+
+
+class Stall(msgspec.Struct, frozen=True, tag="stall", tag_field="kind"):
+    """Fall silent, keep-alives and all, for `seconds` or for ever; then send what was due, if it is still there."""
+
+    seconds: float | None = None
+
+
+class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="kind"):
+    """Drop the connection in the middle of the next line; by a reset where `reset`."""
+
+    reset: bool = False
+
+
+class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", tag_field="kind"):
+    """Say operational-disconnect, then end the response."""
+
+    disconnect_type: str = "UpstreamOperationalDisconnect"
+
+    def __post_init__(self) -> None:
+        if self.disconnect_type not in DISCONNECT_TYPES:
+            raise ValueError(f"disconnect_type must be one of {', '.join(DISCONNECT_TYPES)}")
+
+
+class Garbage(msgspec.Struct, frozen=True, tag="garbage", tag_field="kind"):
+    """Send a line that is no JSON, or a proxy's HTML page."""
+
+    html: bool = False
+
+
+class Huge(msgspec.Struct, frozen=True, tag="huge", tag_field="kind"):
+    """Send one line of `size` bytes, line end left out; it is JSON from 8 bytes on."""
+
+    size: int
+
+
+class AcceptThenClose(msgspec.Struct, frozen=True, tag="accept_then_close", tag_field="kind"):
+    """Answer the next `times` requests for the stream with 200 and nothing."""
+
+    times: int = 1
+
+
+class Status(msgspec.Struct, frozen=True, tag="status", tag_field="kind"):
+    """Refuse the next `times` requests for the stream, in X's words.
+
+    Args:
+        status: a row of `x_problems.ON_DEMAND`; `429` is the rate limit.
+        reset_after: seconds from now to say in x-rate-limit-reset, with 429 only.
+    """
+
+    status: Literal[401, 403, 409, 429, 503, "too-many-connections"]
+    times: int = 1
+    reset_after: float = 60.0
+
+
+class Duplicate(msgspec.Struct, frozen=True, tag="duplicate", tag_field="kind"):
+    """Send each of the next `times` lines twice."""
+
+    times: int = 1
+
+
+class Reorder(msgspec.Struct, frozen=True, tag="reorder", tag_field="kind"):
+    """Swap the next two lines, `times` times."""
+
+    times: int = 1
+
+
+OfConnection = Stall | Cut | Disconnect | Garbage | Huge
+OfRequest = AcceptThenClose | Status
+OfLines = Duplicate | Reorder
+Fault = OfConnection | OfRequest | OfLines | Split
+
+decode_fault = msgspec.json.Decoder(Fault).decode
+
+
+@attrs.define
+class Faults:
+    """The faults to come."""
+
+    split: int = 0  # bytes a piece; 0 leaves writes whole
+    _connection: deque[OfConnection] = attrs.field(factory=lambda: deque(maxlen=MOST_WAITING))
+    _requests: deque[OfRequest] = attrs.field(factory=lambda: deque(maxlen=MOST_WAITING))
+    _twice: int = 0
+    _swaps: int = 0
+    _held: list[bytes] = attrs.field(factory=list)  # the first line of a swap under way, if any
+
+    def add(self, fault: Fault) -> None:
+        """Let it happen when its time comes; for those of open connections use `SimulatedX.fault`."""
+        match fault:
+            case Split(size=size):
+                self.split = size
+            case Duplicate(times=times):
+                self._twice += times
+            case Reorder(times=times):
+                self._swaps += times
+            case AcceptThenClose(times=times) | Status(times=times):
+                self._requests.extend([fault] * times)
+            case _:
+                self._connection.append(fault)
+
+    def for_request(self) -> OfRequest | None:
+        """What happens to this request for the stream."""
+        return self._requests.popleft() if self._requests else None
+
+    def for_connection(self) -> Iterable[OfConnection]:
+        """What happens to this new connection."""
+        faults = tuple(self._connection)
+        self._connection.clear()
+        return faults
+
+    def disturb(self, lines: Iterable[bytes]) -> list[bytes]:
+        """The lines as they go out: some twice, some swapped, one perhaps held back for the next call."""
+        out: list[bytes] = []
+        for line in lines:
+            copies = [line]
+            if self._twice:
+                self._twice -= 1
+                copies = [line, line]
+            if self._held:
+                out.extend([*copies, *self._held])
+                self._held = []
+            elif self._swaps:
+                self._swaps -= 1
+                self._held = copies
+            else:
+                out.extend(copies)
+        return out
+
+    def release(self) -> list[bytes]:
+        """The line held back, where no further one will come to swap it with."""
+        held, self._held = self._held, []
+        return held

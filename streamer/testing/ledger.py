@@ -1,0 +1,56 @@
+# -*- test-case-name: tests.unit.test_testing_x -*-
+"""What was produced and what was sent, so that a test can compare it with what came out at the other end."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+import msgspec
+
+REMEMBERED = 100_000  # ids
+CONNECTIONS = 1_000  # connections
+
+
+class Sent(msgspec.Struct):
+    """One connection's count: whole lines, and those it missed because they were forgotten before it read them."""
+
+    lines: int = 0
+    missed: int = 0
+
+
+@attrs.define
+class Ledger:
+    """Ids in the order of production, and a count for each connection in the order of opening."""
+
+    posts: deque[str] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
+    deletes: deque[str] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
+    produced: int = 0  # posts, also those no longer remembered
+    connections: deque[Sent] = attrs.field(factory=lambda: deque(maxlen=CONNECTIONS))
+
+    def posted(self, id_: str) -> None:
+        """A post was produced."""
+        self.posts.append(id_)
+        self.produced += 1
+
+    def deleted(self, id_: str) -> None:
+        """An earlier post was deleted."""
+        self.deletes.append(id_)
+
+    def opened(self) -> Sent:
+        """A connection was opened; it keeps its own count."""
+        count = Sent()
+        self.connections.append(count)
+        return count
+
+    def as_json(self) -> bytes:
+        """`{"posts":[…],"deletes":[…],"sent":[lines of each connection],"missed":[…],"forgotten":n}`."""
+        return msgspec.json.encode(
+            {
+                "posts": list(self.posts),
+                "deletes": list(self.deletes),
+                "sent": [count.lines for count in self.connections],
+                "missed": [count.missed for count in self.connections],
+                "forgotten": self.produced - len(self.posts),
+            }
+        )
