@@ -1,0 +1,100 @@
+// Every word the page says, in one place; numbers, times and country names come from Intl.
+
+const numbers = new Intl.NumberFormat()
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const shortClock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+const countries = new Intl.DisplayNames(undefined, { type: 'region' })
+const languages = new Intl.DisplayNames(undefined, { type: 'language' })
+
+const seconds = (ms: number): string => `${Math.max(1, Math.ceil(ms / 1000))} s`
+
+export const words = {
+  count: (n: number) => numbers.format(n),
+  time: (at: number) => full.format(at),
+
+  connecting: 'Connecting…',
+  catchingUp: 'Catching up…',
+  live: 'Live',
+  paused: 'Paused',
+  held: 'Held',
+  lagging: 'Behind',
+  stalled: 'No data',
+  offline: 'Offline',
+  ended: 'Disconnected',
+  behind: (ms: number) => {
+    const s = ms / 1000
+    return `${s < 9.95 ? Math.max(0.1, s).toFixed(1) : numbers.format(Math.round(s))} s behind`
+  },
+  since: (at: number) => `since ${shortClock.format(at)}`,
+  holdCause: {
+    paused: '',
+    scrolled: 'you scrolled down',
+    focus: 'you’re reading',
+    selection: 'text is selected',
+    hidden: '',
+  },
+  offlineSince: (at: number, cause: string, waitMs: number) =>
+    `Offline since ${shortClock.format(at)}${cause ? `: ${cause}` : ''}. ${waitMs > 0 ? `Next try in ${seconds(waitMs)}.` : 'Trying now…'}`,
+  silent: (waitMs: number) => `The connection went silent. Reconnecting in ${seconds(waitMs)}.`,
+  closed: (cause: string) => `No longer connected: ${cause}.`,
+  retryNow: 'Try now',
+  reload: 'Reload',
+
+  pause: 'Pause',
+  resume: 'Resume',
+  fresh: (n: number) => `${numbers.format(n)} new`,
+  show: 'show',
+  flow: 'Flow',
+  flows: { all: 'Everything', calm: 'Calm, 2 a second', slow: 'Slow, 1 in 3 seconds' },
+  source: 'Source',
+  language: 'Language',
+  any: 'any',
+  filter: 'Filter posts',
+  filterHint: 'word, #tag or @name',
+  theme: { auto: 'Theme: as the device', light: 'Theme: light', dark: 'Theme: dark' },
+  keyboard: 'Keyboard shortcuts',
+
+  feed: 'Feed',
+  waiting: 'Waiting for the first post…',
+  noneMatch: 'Nothing that arrived matches the filter yet.',
+  replies: 'reply',
+  sensitive: 'This post was marked as sensitive.',
+  reveal: 'Show it',
+  more: 'Show all of it',
+  media: (n: number) => (n === 1 ? '1 attachment' : `${numbers.format(n)} attachments`),
+  postBy: (name: string) => `Post by ${name}`,
+  openPost: 'open the post',
+  gapSpan: (from: number, to: number) => `${clock.format(from)} – ${clock.format(to)}`,
+
+  world: 'World',
+  exact: 'exact place',
+  area: 'town or country, as wide as we know',
+  mapSummary: (total: number, top: readonly { country: string; count: number }[]) =>
+    total === 0
+      ? 'World map, no places yet.'
+      : `World map: ${numbers.format(total)} places in the last 10 minutes, most in ${top.map(({ country, count }) => `${words.country(country)} (${numbers.format(count)})`).join(', ')}.`,
+  places: 'Places',
+  placesWindow: 'last 10 minutes',
+  noPlaces: 'No post with a place yet.',
+  country: (code: string) => (code ? (countries.of(code) ?? code) : 'Sea or unknown'),
+  languageName: (code: string) => languages.of(code) ?? code,
+
+  perSecond: (rate: number) => `${rate < 10 ? rate.toFixed(1) : numbers.format(Math.round(rate))}/s`,
+  rowsKept: (n: number) => `${numbers.format(n)} rows kept`,
+
+  saidLive: 'Live',
+  saidPaused: 'Paused',
+  saidResumed: 'Resumed',
+  saidMissed: (what: string) => what,
+} as const
+
+/** "now", "12 s", "3 min", "2 h", "4 d": how long ago. */
+export function ago(ms: number): string {
+  const s = Math.max(0, Math.round(ms / 1000))
+  if (s < 5) return 'now'
+  if (s < 60) return `${s - (s % 5)} s`
+  if (s < 3600) return `${Math.floor(s / 60)} min`
+  if (s < 86_400) return `${Math.floor(s / 3600)} h`
+  return `${numbers.format(Math.floor(s / 86_400))} d`
+}

@@ -1,0 +1,136 @@
+// The page's engine: events in, models kept, one beat four times a second on which everything is drawn.
+
+import type { CloudEvent, Live, State, Subscription } from '../client/client.d.ts'
+import { Announcer } from '../model/announcer.ts'
+import { Blips } from '../model/blips.ts'
+import { Feed } from '../model/feed.ts'
+import { FLUSHES_PER_S } from '../model/flow.ts'
+import { Hold, type Cause } from '../model/hold.ts'
+import { Places } from '../model/places.ts'
+import { Pulse } from '../model/pulse.ts'
+import { gapRow, keyOf, lagRow, rowOf, sourceOf } from '../model/row.ts'
+import { spotOf } from '../model/spot.ts'
+import { status, type Facts } from '../model/status.ts'
+import { words } from '../model/words.ts'
+
+export const TOPICS = ['post.#', 'change.#', 'geo.#', 'delete.#', 'gap.#'] as const
+const HISTORY = 100 // events to begin with
+const MOST_NAMES = 40 // sources, and languages, offered in the filters
+
+export class Session extends EventTarget {
+  readonly feed = new Feed()
+  readonly hold = new Hold()
+  readonly blips = new Blips()
+  readonly places = new Places()
+  readonly pulse = new Pulse()
+  readonly announcer = new Announcer()
+  readonly sources = new Set<string>()
+  readonly langs = new Set<string>()
+  readonly #live: Live
+  #timer: ReturnType<typeof setInterval> | undefined
+
+  constructor(live: Live) {
+    super()
+    this.#live = live
+    const sub: Subscription = live.subscribe(TOPICS, { last: HISTORY, policy: 'skip' })
+    sub.on('event', (event) => this.#take(event))
+    sub.on('lag', (lag) => {
+      this.feed.ledger.lose(lag.skipped)
+      const row = lagRow(lag, Date.now())
+      this.feed.add(row)
+      this.announcer.say(row.title, Date.now())
+    })
+    sub.on('gap', (gap) => {
+      const row = gapRow(gap, Date.now())
+      this.feed.add(row)
+      this.announcer.say(row.title, Date.now())
+    })
+    live.on('state', (state) => this.#entered(state))
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#beat(), 1000 / FLUSHES_PER_S)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#live.close()
+  }
+
+  /** Everything the header needs to know. */
+  get facts(): Facts {
+    const now = Date.now()
+    return { state: this.#live.state, hold: this.hold.cause, behindMs: this.pulse.behind(now), now }
+  }
+
+  /** Nothing moves on the page, the map included. */
+  get still(): boolean {
+    return this.hold.paused || this.hold.cause === 'hidden'
+  }
+
+  holdFor(cause: Cause, on: boolean): void {
+    const now = Date.now()
+    this.hold.set(cause, on, now)
+    if (cause === 'paused') this.announcer.say(on ? words.saidPaused : words.saidResumed, now, true)
+    if (cause === 'paused' && !on) this.showAll()
+    else this.#changed()
+  }
+
+  showAll(): void {
+    this.hold.releaseReading()
+    this.feed.showAll()
+    this.#changed()
+  }
+
+  retry(): void {
+    this.#live.retry()
+  }
+
+  #take(event: CloudEvent): void {
+    const now = Date.now()
+    if (event.type === 'streamer.delete') return this.#forget(event)
+    const spot = spotOf(event)
+    if (spot) {
+      this.places.add(spot.country, now)
+      if (!this.still) this.blips.add(spot, now)
+      return
+    }
+    const row = rowOf(event, now)
+    if (!row) return
+    if (row.kind === 'post') {
+      // History says nothing about the rate and the delay.
+      if (this.#live.state.name === 'live') this.pulse.beat(now, Date.parse(event.received ?? ''))
+      if (this.sources.size < MOST_NAMES) this.sources.add(row.source)
+      if (row.lang && this.langs.size < MOST_NAMES) this.langs.add(row.lang)
+    }
+    this.feed.add(row)
+  }
+
+  #forget(event: CloudEvent): void {
+    const { id } = event.data as { id?: unknown }
+    const key = keyOf(sourceOf(event), id)
+    this.feed.remove(key)
+    this.blips.remove(key)
+    this.dispatchEvent(new CustomEvent('deleted', { detail: key }))
+  }
+
+  #entered(state: State): void {
+    if (state.name !== 'live') this.pulse.forget()
+    const said = status({ ...this.facts, hold: undefined })
+    const worthIt = state.name === 'live' || state.name === 'offline' || state.name === 'closed'
+    if (worthIt) this.announcer.say(`${said.label} ${state.name === 'live' ? '' : said.detail}`.trim(), Date.now(), state.name !== 'live')
+    this.#changed()
+  }
+
+  #beat(): void {
+    const now = Date.now()
+    if (!this.hold.holds(now)) this.feed.flush()
+    this.announcer.tick(now)
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.dispatchEvent(new Event('beat'))
+  }
+}

@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest'
+import { rowOf, type GapRow, type PostRow } from '../../src/model/row.ts'
+import { cleanName, pieces, safeUrl } from '../../src/model/text.ts'
+import { cloudEvent, postEvent } from './events.ts'
+
+const post = (data: object) => rowOf(postEvent(data), 0) as PostRow
+const joined = (text: string, facets: object[]) => pieces(text, facets as never).map(({ text: t, host }) => t + (host ? ` (${host})` : '')).join('')
+
+describe('facets', () => {
+  it('count code points, so that an emoji before them moves nothing', () => {
+    const text = '🦜🦜 see #birds now'
+    expect(pieces(text, [{ start: 7, end: 13, kind: 'tag', value: 'birds' }])).toEqual([
+      { kind: 'text', text: '🦜🦜 see ', target: '' },
+      { kind: 'tag', text: '#birds', target: '#birds' },
+      { kind: 'text', text: ' now', target: '' },
+    ])
+  })
+
+  it.each(['javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' javascript:alert(1)', 'data:text/html,x', 'vbscript:x', 'file:///etc', 'blob:x', '//host', 'x'])(
+    'that lead to %s stay text',
+    (value) => expect(pieces('click', [{ start: 0, end: 5, kind: 'link', value }])).toEqual([{ kind: 'text', text: 'click', target: '' }]),
+  )
+
+  it('tell the host a link really leads to', () => {
+    expect(pieces('bank.example', [{ start: 0, end: 12, kind: 'link', value: 'https://evil.example/' }])[0]).toMatchObject({ host: 'evil.example' })
+    expect(pieces('https://t.example/x', [{ start: 0, end: 19, kind: 'link', value: 'https://t.example/x' }])[0]).not.toHaveProperty('host')
+    expect(pieces('аpple', [{ start: 0, end: 5, kind: 'link', value: 'https://аpple.example' }])[0]).toMatchObject({ host: expect.stringMatching(/^xn--/) })
+  })
+
+  it('that overlap, point outside or are no facets are left out, and no text is lost', () => {
+    const text = 'abcdef'
+    const odd = [
+      { start: 0, end: 3, kind: 'tag', value: 'abc' }, { start: 2, end: 4, kind: 'tag', value: 'x' }, { start: 4, end: 99, kind: 'tag', value: 'x' },
+      { start: -1, end: 2, kind: 'tag', value: 'x' }, { start: 5, end: 5, kind: 'tag', value: 'x' }, { start: 4, end: 5, kind: 'tag', value: 7 },
+      { start: 1.5, end: 2, kind: 'tag', value: 'x' }, { start: 4, end: 5, kind: 'blink', value: 'x' },
+    ]
+    expect(joined(text, odd)).toBe(text)
+    expect(pieces(text, odd as never)).toHaveLength(2)
+  })
+
+  it('never lose or invent text, wherever they point', () => {
+    const text = 'né 🦜 کاکاپو #x'
+    const length = Array.from(text).length
+    for (let start = -1; start <= length; start++) {
+      for (let end = start; end <= length + 1; end++) {
+        expect(joined(text, [{ start, end, kind: 'mention', value: 'm' }])).toBe(text)
+      }
+    }
+  })
+})
+
+describe('texts', () => {
+  it('lose control characters and towers of blank lines, and are cut when they have no end', () => {
+    expect(pieces('a\u0000b\u0007c\n\n\n\n\nd', [])).toEqual([{ kind: 'text', text: 'abc\n\nd', target: '' }])
+    const [piece] = pieces('x'.repeat(5_000_000), [])
+    expect(piece?.text).toHaveLength(5001)
+  })
+
+  it('of names lose what would turn their neighbours around', () => {
+    expect(cleanName('Old\u202Etxt\u202C \u2066x\u2069\u0000\n\u009f')).toBe('Old txt x'.replace(' txt', 'txt'))
+  })
+
+  it('keep right-to-left text and joiners whole', () => {
+    expect(pieces('می‌خواهم 👩‍🚀', []).map(({ text }) => text).join('')).toBe('می‌خواهم 👩‍🚀')
+  })
+})
+
+describe('a post', () => {
+  it('is read with all that it has', () => {
+    const row = post({
+      id: '15', url: 'https://x.example/15', text: 'hi', lang: 'en', created: '2026-11-21T03:59:59.000Z', reply_to: '3', sensitive: true,
+      author: { id: '9', handle: 'aroha', name: 'Aroha Tamati', url: 'https://x.example/aroha' },
+      media: [{ kind: 'photo' }], geo: { lat: 1, lon: 2, name: 'Lisbon' },
+    })
+    expect(row).toMatchObject({
+      key: 'birds 15', source: 'birds', url: 'https://x.example/15', lang: 'en', place: 'Lisbon', reply: true, sensitive: true, media: 1,
+      at: Date.parse('2026-11-21T03:59:59.000Z'),
+      author: { name: 'Aroha Tamati', handle: '@aroha', url: 'https://x.example/aroha', initials: 'AT' },
+    })
+  })
+
+  it.each([
+    null, 7, [], {}, { text: 7 }, { author: 'x', facets: 'x', tags: {}, media: null, geo: [] }, { author: { name: {} } }, { url: 'javascript:1' },
+    { text: '\ud800', lang: '"><script>' }, { facets: [null] }, { created: 'no' },
+  ])('of any shape makes a row: %j', (data) => {
+    const row = rowOf({ ...postEvent({}), data }, 42) as PostRow
+    expect(row).toMatchObject({ kind: 'post', url: undefined, lang: '' })
+    expect(Number.isFinite(row.at)).toBe(true)
+    expect(row.author.name).not.toBe('')
+  })
+
+  it('of an unknown type is not shown', () => {
+    expect(rowOf(cloudEvent('streamer.trend', 'trend.10m', {}), 0)).toBeUndefined()
+  })
+})
+
+describe('other rows', () => {
+  it('a change links its title', () => {
+    const row = rowOf(cloudEvent('streamer.change', 'change.wiki.en', { title: 'Kākāpō', url: 'https://wiki.example/k', actor: 'Ana', summary: 'typo' }, 'wiki'), 0) as PostRow
+    expect(row.author.name).toBe('Ana')
+    expect(row.body).toEqual([
+      { kind: 'link', text: 'Kākāpō', target: 'https://wiki.example/k' },
+      { kind: 'text', text: '\ntypo', target: '' },
+    ])
+  })
+
+  it('a gap tells source, span and cause', () => {
+    const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from: '2026-11-21T03:00:00Z', to: 1_795_230_000_000, cause: 'too_slow', filled: false }), 0) as GapRow
+    expect(row).toMatchObject({ kind: 'gap', title: 'Gap in birds', from: Date.parse('2026-11-21T03:00:00Z'), to: 1_795_230_000_000, cause: 'too slow' })
+  })
+})
+
+describe('addresses', () => {
+  it('are those of the web only', () => {
+    expect(safeUrl('https://a.example/b')?.href).toBe('https://a.example/b')
+    expect(safeUrl('http://a.example')?.href).toBe('http://a.example/')
+    expect(safeUrl(7)).toBeUndefined()
+  })
+})
