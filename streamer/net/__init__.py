@@ -3,7 +3,7 @@
 
 * `client`     short HTTP requests and the opening of streams, for sources (treq over TLS)
 * `stream`     an HTTP body as a protocol that feeds a framer
-* `websocket`  browsers under `relay.v1.json`
-* `site`       the page, the client library and `/status.json`
+* `websocket`  browsers under `relay.v1.json`, with `clients`, `flush` and `admission`
+* `site`       the page, the client library and `/status.json`, with `assets`, `headers` and `upgrade`
 * `admin`      `/live /ready /metrics /status`, for operators
 """

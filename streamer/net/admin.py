@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_net_admin -*-
+# -*- test-case-name: tests.unit.test_metrics -*-
 """`/live /ready /metrics /status`, for operators and their monitors.
 
 `/live` answers while the reactor turns. `/ready` is 503 whenever a user would say "it doesn't work", with the
@@ -35,7 +35,7 @@ def admin_site(metrics: Metrics, status: Status, troubles: Troubles) -> Site:
     root.putChild(b"ready", _Page("text/plain", lambda: _ready(troubles())))
     root.putChild(b"metrics", _Page("text/plain; version=0.0.4", lambda: (200, render(metrics).encode())))
     root.putChild(b"status", _Page("application/json", lambda: (200, msgspec.json.encode(status()))))
-    return Site(root, timeout=IDLE_TIMEOUT)
+    return _QuietSite(root, timeout=IDLE_TIMEOUT)
 
 
 def render(metrics: Metrics) -> str:
@@ -50,6 +50,15 @@ def render(metrics: Metrics) -> str:
         pairs = ",".join(f'{name}="{_escape(label)}"' for name, label in zip(metric.labels, labels, strict=True))
         lines.append(f"{metric.name}{{{pairs}}} {number:.17g}" if pairs else f"{metric.name} {number:.17g}")
     return "\n".join(lines) + "\n"
+
+
+class _QuietSite(Site):
+    """Monitors ask every few seconds; an access log of that helps nobody."""
+
+    noisy = False
+
+    def log(self, request: object) -> None:
+        """Say nothing."""
 
 
 def _ready(troubles: list[str]) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_net_client -*-
+# -*- test-case-name: tests.unit.test_services_follower -*-
 """Carries out the requests that sources describe.
 
 TLS certificates are verified by Twisted's Agent against the system's trust roots; plain http was refused for all
@@ -73,6 +73,7 @@ class _Watched:
             self.connected(protocol.transport)
             return protocol
 
+        protocolFactory.noisy = False  # a log line at each end of each connection says nothing
         connecting: Deferred[Any] = self.endpoint.connect(protocolFactory)
         return connecting.addCallback(note)
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_net_failures -*-
+# -*- test-case-name: tests.unit.test_services_follower -*-
 """What Twisted's web client raises → an `Ending`, so that every kind of loss ends in the same loop."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_net_stream -*-
+# -*- test-case-name: tests.unit.test_services_follower -*-
 """An endless HTTP body as a protocol that feeds a framer.
 
 It translates and no more: bytes go to the framer, frames to `on_data`, the end to `on_end`. Who is listening

@@ -1,0 +1,34 @@
+# -*- test-case-name: tests.unit -*-
+"""The relay's mind: who gets which event, when, and what they are told when they cannot have it. No twisted.
+
+Nothing is ever queued for a client. There is one shared journal of events, and a client is an integer: the place it
+has read up to. A client that is slow costs that integer; one that is quick costs one join of bytes, made once for
+everybody who reads the same thing. What follows from it:
+
+* Resuming, history and lag are arithmetic on places. "Subscribe from there" moves an integer back; there is no
+  moment between a snapshot and the live flow in which an event could fall.
+* A frame holds nothing private, so all clients with the same set of patterns (a cohort) share its bytes, header
+  included.
+* The journal has a floor. What falls below it is lost for those who had not read it, and they are told how much.
+
+Three numbers are easily confused. An `offset` is the log's own number, the same on every relay. A `place` is the
+journal's: contiguous, private to this process; a cursor at place p has been given everything before p. An
+`ordinal` counts the events of one cohort: the cursor of a client that waits at its cohort's end need not move when
+events pass that its cohort does not want, and that is why such events cost nothing per client.
+
+    Entry ──▶ journal ──▶ hub ──▶ cohort ──▶ flow ──▶ session ──▶ net/websocket
+
+* `topics`        AMQP topic patterns: checked, compiled
+* `position`      the text form of a place in the log, and what it proves
+* `journal`       the numbered ring of events
+* `cohort`        what clients with the same patterns share: which events, and their frames
+* `hub`           the journal, its cohorts, and who must be woken
+* `cursor`        the integer of one client
+* `subscription`  what a client asked for
+* `replay`        history for one subscription beside others that are live
+* `flow`          all that one connection is sent from the journal, in order
+* `session`       one client's whole conversation
+* `protocol`      the words of `relay.v1.json`, written so that one can write a client from it
+* `framing`       RFC 6455 text frames
+* `bucket`        how fast a client may ask
+"""

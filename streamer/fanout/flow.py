@@ -1,0 +1,199 @@
+# -*- test-case-name: tests.unit.test_fanout_flow -*-
+"""All that one connection is sent from the journal, in order and once.
+
+Its subscriptions are one live flow: a cursor in the cohort of all their patterns together. What a new
+subscription needs of the past is one of three things:
+
+* it is the only one: the cursor is simply set to its start;
+* its start is behind the cursor: a `Replay` fills in what the others did not bring, before the live flow goes on;
+* its start is ahead of the cursor (the client is slow): the live flow takes its patterns in when it gets there.
+
+What a subscription covers is `[start, ∞)`, and an event that several cover is sent once. Unsubscribing forgets
+what was sent for it: who asks again for history gets it again.
+"""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+
+from streamer.fanout.cohort import Batch
+from streamer.fanout.cursor import Cursor
+from streamer.fanout.framing import text_frame
+from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.protocol import events_payload
+from streamer.fanout.replay import Replay, Sent
+from streamer.fanout.subscription import Subscription
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """Events the client will never get here, because it was too slow for the journal.
+
+    Args:
+        skipped: events it had asked for, exactly.
+        start: the last position it was told.
+        end: where it goes on.
+    """
+
+    skipped: int
+    start: str
+    end: str
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The live flow goes on after a replay; the client's position is this again."""
+
+    position: str
+
+
+Output = Batch | Lag | Turn
+
+
+@attrs.define(eq=False)
+class Flow:
+    """One connection's events.
+
+    Args:
+        wake: called from the hub's tick when there may be something to pull.
+        told: the last position the client was told.
+    """
+
+    hub: Hub
+    wake: Wake
+    told: str
+    subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
+    _live: list[Cursor] = attrs.field(factory=list)  # one after the other; each has more patterns than the last
+    _replays: list[Replay] = attrs.field(factory=list)
+    _lag: Lag | None = None  # not told yet
+    _turning: bool = False  # the last replay is over, and the client was not told
+
+    @property
+    def strict(self) -> bool:
+        """Whether a subscription would rather end the connection than miss an event."""
+        return any(subscription.strict for subscription in self.subscriptions.values())
+
+    def position(self) -> str:
+        """Everything before it that is wanted has been sent: the place to resume from."""
+        self._catch_up()
+        return self._resumable()
+
+    def add(self, subscription: Subscription) -> int:
+        """Begin to send a subscription's events from its `start`.
+
+        Returns:
+            How many events before the head will be sent because of it, exactly, unless a `Lag` says otherwise.
+        """
+        self._catch_up()
+        place = self._live_place() if self.subscriptions else subscription.start
+        others: tuple[Sent, ...] = tuple((known.matches, known.start) for known in self.subscriptions.values())
+        cohort = self.hub.enter(subscription.patterns)
+        replay = Replay(subscription, cohort, place, others)
+        self.subscriptions[subscription.id] = subscription
+        count = replay.remaining + replay.beyond()
+        if replay.remaining:
+            self._replays.append(replay)
+        self._go_on(place)
+        if not replay.remaining:
+            self.hub.leave(cohort)
+        return count
+
+    def remove(self, id_: str) -> None:
+        """Send no more of a subscription's events, but what another relies on it for."""
+        self._catch_up()
+        place = self._live_place()
+        subscription = self.subscriptions.pop(id_)
+        for replay in self._replays:
+            replay.forget(subscription, self.subscriptions.values())
+        self._drop_finished()
+        self._go_on(place)
+
+    def pull(self) -> Output | None:
+        """The next thing to send, None where there is nothing now."""
+        self._catch_up()
+        output: Output | None
+        if self._lag is not None:
+            output = Lag(self._lag.skipped, self._lag.start, self._resumable())
+            self._lag, self.told = None, output.end
+            return output
+        if self._replays:
+            output = self._pull_replay()
+        elif self._turning:
+            self._turning = False
+            output = Turn(self._resumable())
+        else:
+            output = self._pull_live()
+        if output is not None:
+            self.told = output.position
+        return output
+
+    def close(self) -> None:
+        """Let go of everything shared."""
+        for replay in self._replays:
+            self.hub.leave(replay.cohort)
+        self._replays.clear()
+        self.subscriptions.clear()
+        self._go_on(0)
+
+    def _pull_replay(self) -> Batch:
+        events = self._replays[0].take()
+        position = self._resumable()
+        self._drop_finished()
+        return Batch(text_frame(events_payload(position, events)), len(events), 0, position)
+
+    def _pull_live(self) -> Batch | None:
+        for cursor in self._live:
+            if cursor.left:
+                batch = cursor.cohort.batch(cursor.ordinal, cursor.end)
+                cursor.ordinal = batch.end
+                return batch
+        return None
+
+    def _live_place(self) -> int:
+        for cursor in self._live:
+            place = cursor.place
+            if place is not None:
+                return place
+        return self.hub.journal.head
+
+    def _resumable(self) -> str:
+        return self.hub.journal.position(min([self._live_place(), *(replay.place for replay in self._replays)]))
+
+    def _go_on(self, place: int) -> None:
+        """Let the live flow go on from a place, and take in the subscriptions that begin later when it is there."""
+        hub = self.hub
+        old, self._live = self._live, []
+        known = self.subscriptions.values()
+        turns = sorted({max(place, subscription.start) for subscription in known})
+        for start, stop in zip(turns, [*turns[1:], None], strict=False):  # no turns, no cursors
+            patterns = frozenset().union(*(one.patterns for one in known if one.start <= start))
+            self._live.append(Cursor.at(hub.enter(patterns), start, stop))
+        if old:
+            hub.unwatch(old[-1].cohort, self.wake)
+        if self._live:
+            hub.watch(self._live[-1].cohort, self.wake)
+        for cursor in old:
+            hub.leave(cursor.cohort)
+
+    def _catch_up(self) -> None:
+        """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""
+        skipped = 0
+        for replay in self._replays:
+            if replay.lost:
+                skipped += replay.recount()
+        if skipped:
+            self._drop_finished()
+        if any(cursor.lost for cursor in self._live):
+            skipped += sum(cursor.left for cursor in self._live)
+            head = self.hub.journal.head
+            for subscription in self.subscriptions.values():
+                subscription.start = head
+            self._go_on(head)
+        if skipped:
+            waiting = self._lag
+            self._lag = Lag(skipped + (waiting.skipped if waiting else 0), waiting.start if waiting else self.told, "")
+
+    def _drop_finished(self) -> None:
+        for replay in [replay for replay in self._replays if not replay.remaining]:
+            self._replays.remove(replay)
+            self.hub.leave(replay.cohort)
+            self._turning = not self._replays

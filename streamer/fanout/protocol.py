@@ -1,0 +1,241 @@
+# -*- test-case-name: tests.unit.test_fanout_protocol -*-
+"""The words of `relay.v1.json`, from which alone one can write a client.
+
+**Connecting.** Open a websocket at `/ws`, offering the subprotocol `relay.v1.json` (others may be offered beside it).
+A browser's origin must be one that the relay's operator has listed; programs send none. Every message, either way, is
+one text frame with one JSON array whose first item names it. A client's frame has at most `FRAME_IN_LIMIT` bytes. Do
+not send binary frames. Ignore frames from the server whose name you do not know, and object keys you do not know.
+
+**What a client says.** `n` is a number of yours (0 to 2^53); the answer repeats it.
+
+    ["hello", {"token": JWT?, "resume": POSITION?}]
+        May be left out. Only before the first `sub`. `resume` is the last POSITION of an earlier connection: the
+        subscriptions made in the next `RESUME_WINDOW` seconds begin there, unless they name a `since` or a `last`.
+        A token is accepted and, as long as the relay has no authorisation configured, ignored.
+    ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION?, "policy": "skip"|"strict"?}]
+        ID is yours, 1 to `ID_LIMIT` characters, not in use on this connection. A PATTERN is an AMQP topic pattern, `*`
+        for one word and `#` for any number of words, matched against the `topic` of events. `last` asks for the N most
+        recent matching events (at most `LAST_LIMIT`), `since` for all after a position; with both, `last` is what
+        you get when `since` cannot be served. With neither, events begin now. `policy`: see "slow" below.
+    ["unsub", n, ID]          ["ping", n]          ["refresh", n, JWT]
+        `refresh` is not served yet: `err` with the code `unsupported`.
+
+**What the server says.**
+
+    ["welcome", {"session", "position", "heartbeat", "limits", "recovered"?, "reason"?, "oldest"?}]
+        Always the first frame: the answer to `hello`, else sent before the answer to your first frame, else after
+        a second of silence. `heartbeat` is in seconds. The last three only when you sent `resume`.
+    ["subd", n, {"id", "position", "recovered", "replayed", "reason"?, "oldest"?}]
+        Subscribed. `replayed` events from before this moment follow because of it, exactly, then live ones.
+        `recovered` is false where the position you named (here or in `hello`) could not be served; then `reason` is
+        `expired` (it is older than what the relay remembers) or `unknown` (it is of no log this relay reads), what you
+        asked for begins with `last` or now, and `oldest` is the oldest position you may still subscribe `since`.
+    ["ev", POSITION, [EVENT, …]]
+        Events, each a CloudEvent. They do not name subscriptions: route each by its `topic`. An event that several of
+        your subscriptions match comes once.
+    ["pos", POSITION]         Nothing was missed up to here. At least every `heartbeat` seconds when no `ev` is sent.
+    ["lag", {"skipped": N, "from": POSITION, "to": POSITION, "why": "slow"}]
+        You read too slowly, and N events you had asked for have left the relay's memory.
+    ["unsubd", n, {"id"}]     ["pong", n]
+    ["err", n, {"code", "message", "retry"}]
+        Your frame n was not served (n is null where it could not be read). `message` is for you, not for your users.
+    ["draining", {"in_ms"}]   The relay is about to stop: reconnect after so many milliseconds.
+
+**Positions** are opaque, and valid on every relay that reads the same log. Keep the last one you were told, in
+whatever frame it came, and name it as `resume` when you reconnect: you will miss nothing, and be sent again only what
+you had not been told of. While history is sent beside a live subscription, positions go back; a `pos` restores them.
+
+**Order.** Live events come in the order of the log. History that a new subscription asks for comes in the order of the
+log too, before newer live ones; events that other subscriptions of the connection brought already are left out of it.
+Unsubscribing forgets that; asking for history again sends it again.
+
+**Slow.** Nothing is queued for you: the relay remembers where you are, and its memory has an end. With the policy
+`skip` (the default) you are told by `lag` and go on with what is newest; when any of your subscriptions is `strict`,
+the connection is closed with 4108 instead, and nothing is left out in between. Strict or not, a connection that takes
+no bytes at all, or answers no websocket ping, is closed.
+
+**Too fast.** You have `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129.
+
+**Close codes.** 40xx: reconnecting will not help. 41xx: reconnect, backing off. 42xx and 1012: reconnect after a
+random wait of up to some seconds. See `Close`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from streamer.errors import ClientError
+
+SUBPROTOCOL = "relay.v1.json"
+
+FRAME_IN_LIMIT = 16_384  # bytes of one frame, and of one message, from a client
+SUBSCRIPTIONS_LIMIT = 50  # of one connection
+ID_LIMIT = 64  # characters of a subscription's id
+LAST_LIMIT = 500  # events that `last` can ask for
+TOPICS_IN_LIMIT = 20  # patterns of one subscription
+COMMAND_RATE = 10.0  # frames a second
+COMMAND_BURST = 50.0  # frames
+RESUME_WINDOW = 30.0  # seconds after `hello` in which subscriptions begin at `resume`
+HELLO_WAIT = 1.0  # seconds of silence after which `welcome` is sent unasked
+WRONG_LIMIT = 200  # characters of an explanation that quotes what a client sent
+
+
+class Close(enum.IntEnum):
+    """Websocket close codes; https://www.rfc-editor.org/rfc/rfc6455#section-7.4 leaves 4000 to 4999 to us."""
+
+    BAD_REQUEST = 4000  # what you sent is no frame of this protocol
+    TOKEN = 4001  # your token is wrong or has expired
+    FORBIDDEN = 4003
+    LIMIT = 4009  # you asked for more than one connection may have
+    VERSION = 4010  # you speak a version we do not
+    SLOW = 4108  # a strict subscription could not be kept, or you take no bytes
+    RATE = 4129  # too many frames
+    STATE_LOST = 4200  # we forgot you; reconnect
+    RESTARTING = 1012  # the relay restarts; reconnect
+
+
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+Id = Annotated[str, Meta(min_length=1, max_length=ID_LIMIT)]
+Position = Annotated[str, Meta(max_length=64)]
+Token = Annotated[str, Meta(max_length=8192)]
+
+
+class Greeting(msgspec.Struct, frozen=True):
+    """What `hello` carries; unknown keys are ignored, for a greeting promises nothing."""
+
+    token: Token | None = None
+    resume: Position | None = None
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `sub` carries; an unknown key is refused, for it may be a filter we would silently not apply."""
+
+    id: Id
+    topics: Annotated[tuple[str, ...], Meta(min_length=1, max_length=TOPICS_IN_LIMIT)]
+    last: Annotated[int, Meta(ge=0, le=LAST_LIMIT)] | None = None
+    since: Position | None = None
+    policy: Literal["skip", "strict", "conflate"] = "skip"
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello", forbid_unknown_fields=True):
+    """`["hello", {…}]`"""
+
+    greeting: Greeting = Greeting()
+
+
+class Sub(msgspec.Struct, frozen=True, array_like=True, tag="sub", forbid_unknown_fields=True):
+    """`["sub", n, {…}]`"""
+
+    n: Number
+    wish: Wish
+
+
+class Unsub(msgspec.Struct, frozen=True, array_like=True, tag="unsub", forbid_unknown_fields=True):
+    """`["unsub", n, ID]`"""
+
+    n: Number
+    id: Id
+
+
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping", forbid_unknown_fields=True):
+    """`["ping", n]`"""
+
+    n: Number
+
+
+class Refresh(msgspec.Struct, frozen=True, array_like=True, tag="refresh", forbid_unknown_fields=True):
+    """`["refresh", n, JWT]`"""
+
+    n: Number
+    token: Token
+
+
+Command = Hello | Sub | Unsub | Ping | Refresh
+
+_decode = msgspec.json.Decoder(Command).decode
+_decode_loosely = msgspec.json.Decoder(list[Any]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Misread(ClientError):
+    """A client's frame could not be understood; `n` is its number where that much could be read."""
+
+    def __init__(self, error: ClientError, n: int | None) -> None:
+        super().__init__(error.code, error.message, close=error.close, retry=error.retry)
+        self.n = n
+
+
+def read(text: str | bytes) -> Command:
+    """Read a client's frame.
+
+    Raises:
+        Misread: it is none. Answer with `error_frame`; close where it says so.
+    """
+    size = len(text)
+    if size > FRAME_IN_LIMIT:
+        raise Misread(_closing(f"a frame of {size} bytes is too long; {FRAME_IN_LIMIT} are allowed"), None)
+    try:
+        command: Command = _decode(text)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _explained(text, str(error)) from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise Misread(_closing(f"a frame must be one JSON array: {error}"), None) from error
+    return command
+
+
+def _explained(text: str | bytes, why: str) -> Misread:
+    """What is wrong with JSON that is no command, with the request's number if it has one."""
+    try:
+        items = _decode_loosely(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        items = []
+    if not items or not isinstance(items[0], str):
+        return Misread(_closing('a frame must be a JSON array that begins with a name, as ["ping",1]'), None)
+    n = items[1] if len(items) > 1 and isinstance(items[1], int) and not isinstance(items[1], bool) else None
+    name = items[0][:40]
+    if name not in ("hello", "sub", "unsub", "ping", "refresh"):
+        sentence = f"there is no frame {name!r}; a client can send hello, sub, unsub, ping and refresh"
+    else:
+        sentence = f"the frame {name!r} is not understood: {why[:WRONG_LIMIT]}"
+    return Misread(ClientError("bad-request", sentence), n)
+
+
+def _closing(sentence: str) -> ClientError:
+    return ClientError("bad-request", sentence, close=Close.BAD_REQUEST)
+
+
+def events_payload(position: str, events: Sequence[bytes]) -> bytes:
+    """`["ev", POSITION, [event, …]]`, the events' JSON spliced in as it is."""
+    return b'["ev","%b",[%b]]' % (position.encode(), b",".join(events))
+
+
+def position_payload(position: str) -> bytes:
+    """`["pos", POSITION]`"""
+    return b'["pos","%b"]' % position.encode()
+
+
+def payload(name: str, *arguments: Any) -> bytes:
+    """Any other frame of the server's."""
+    return _encode([name, *arguments])
+
+
+def error_payload(n: int | None, error: ClientError) -> bytes:
+    """`["err", n, {…}]`"""
+    return payload("err", n, {"code": error.code, "message": error.message, "retry": error.retry})
+
+
+def limits() -> dict[str, int | float]:
+    """What `welcome` tells about limits."""
+    return {
+        "frame_bytes": FRAME_IN_LIMIT,
+        "subscriptions": SUBSCRIPTIONS_LIMIT,
+        "topics": TOPICS_IN_LIMIT,
+        "last": LAST_LIMIT,
+        "commands_per_second": COMMAND_RATE,
+        "commands_burst": COMMAND_BURST,
+    }

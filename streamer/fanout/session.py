@@ -1,0 +1,255 @@
+# -*- test-case-name: tests.unit.test_fanout_session -*-
+"""One client's whole conversation, without a socket: frames in, frames out.
+
+Three parties drive it: the client's frames (`receive`), room on the socket (`pull`) and time (`beat`). What each may
+do in which phase is `PHASES`; all output is whole websocket frames, ready to be written in the order given.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from streamer.errors import ClientError
+from streamer.fanout import protocol
+from streamer.fanout.bucket import Bucket
+from streamer.fanout.cohort import Batch
+from streamer.fanout.flow import Flow, Output, Turn
+from streamer.fanout.framing import text_frame
+from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.protocol import Close
+from streamer.fanout.start import Start, after, begin
+from streamer.fanout.subscription import Subscription
+from streamer.fanout.topics import check_patterns
+from streamer.metrics import DELIVERED, FRAMES, SKIPPED, Metrics
+
+HEARTBEAT = 25.0  # seconds
+BEAT_MARGIN = 0.2  # of the heartbeat: how early a `pos` is sent, for beats come on a coarse timer
+DRAIN_SPREAD = 5000  # ms over which the clients of a stopping relay are told to spread
+_DRAIN_STEP = 1663  # ms, prime to the spread: neighbours in number are far apart in time
+
+
+class Phase(enum.Enum):
+    """How far the conversation is."""
+
+    NEW = "new"  # nothing said yet
+    GREETED = "greeted"  # welcomed; a hello may still come
+    FOLLOWING = "following"  # it has subscribed at least once
+    CLOSED = "closed"
+
+
+@attrs.define(eq=False)
+class Session:
+    """One connection.
+
+    Args:
+        number: unique among the sessions of this process.
+        wake: called from the hub's tick when there may be something to pull.
+        opened: seconds since the epoch.
+        heartbeat: seconds within which the client is told its position, whatever happens.
+    """
+
+    number: int
+    hub: Hub
+    wake: Wake
+    opened: float
+    heartbeat: float = HEARTBEAT
+    phase: Phase = Phase.NEW
+    _flow: Flow = attrs.field(init=False, repr=False)
+    _bucket: Bucket = attrs.field(init=False, repr=False)
+    _told: float = attrs.field(init=False)  # when the client was last told a position
+    _resume: str | None = None
+    _resume_until: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        head = self.hub.journal.position(self.hub.journal.head)
+        self._flow = Flow(self.hub, self.wake, head)
+        self._bucket = Bucket(protocol.COMMAND_RATE, protocol.COMMAND_BURST, self.opened)
+        self._told = self.opened
+
+    def allow(self, now: float) -> None:
+        """Count one frame of the client's against its rate.
+
+        Raises:
+            ClientError: close with 4129.
+        """
+        if not self._bucket.take(now):
+            rate = f"{protocol.COMMAND_RATE:g} a second, {protocol.COMMAND_BURST:g} at once"
+            raise ClientError("rate", f"too many frames; {rate} are allowed", close=Close.RATE, retry=True)
+
+    def receive(self, text: str | bytes, now: float) -> list[bytes]:
+        """Take one frame of the client's.
+
+        Returns:
+            The answers, to be written at once; what they set going comes from `pull`.
+
+        Raises:
+            ClientError: the connection must be closed with its `close`.
+        """
+        self.allow(now)
+        try:
+            command = protocol.read(text)
+        except protocol.Misread as error:
+            if error.close is not None:
+                raise
+            return self._answer([text_frame(protocol.error_payload(error.n, error))])
+        handle = PHASES[self.phase].get(type(command))
+        if handle is None:
+            return []
+        try:
+            return handle(self, command, now)
+        except ClientError as error:
+            if error.close is not None:
+                raise
+            n = getattr(command, "n", None)
+            return self._answer([text_frame(protocol.error_payload(n, error))])
+
+    def pull(self, budget: int, now: float) -> bytes | None:
+        """The next bytes to write, whole frames, as many as fit into `budget` but at least one.
+
+        Returns:
+            None where there is nothing now; `wake` is called when that changes.
+
+        Raises:
+            ClientError: close with 4108; a strict subscription cannot be kept.
+        """
+        chosen: list[bytes] = []
+        while budget > 0 and (output := self._flow.pull()) is not None:
+            data = _written(output, self.hub.metrics, self._flow.strict)
+            self._told = now
+            budget -= len(data)
+            chosen.append(data)
+        if len(chosen) > 1:
+            return b"".join(chosen)
+        return chosen[0] if chosen else None
+
+    def beat(self, now: float) -> list[bytes]:
+        """What time alone makes due: a `welcome` after silence, a `pos` before the heartbeat is over."""
+        if self.phase is Phase.NEW and now - self.opened >= protocol.HELLO_WAIT:
+            return self._answer([])
+        if self.phase is Phase.CLOSED or now - self._told < self.heartbeat * (1 - BEAT_MARGIN):
+            return []
+        self._told = now
+        flow = self._flow
+        flow.told = flow.position() if flow.subscriptions else self._place(now)
+        return self._answer([text_frame(protocol.position_payload(flow.told))])
+
+    def draining(self) -> bytes:
+        """The relay is about to stop; the clients are spread, so that they do not all come back at once."""
+        return text_frame(protocol.payload("draining", {"in_ms": self.number * _DRAIN_STEP % DRAIN_SPREAD}))
+
+    def close(self) -> None:
+        """Let go of everything shared; nothing is pulled after it."""
+        self.phase = Phase.CLOSED
+        self._flow.close()
+
+    def _answer(self, answers: list[bytes]) -> list[bytes]:
+        """Answers, with `welcome` before them if that was not said yet."""
+        if self.phase is not Phase.NEW:
+            return answers
+        self.phase = Phase.GREETED
+        return [self._welcome({}), *answers]
+
+    def _welcome(self, recovery: dict[str, Any]) -> bytes:
+        facts = {
+            "session": f"s{self.number}",
+            "position": self._flow.told,
+            "heartbeat": self.heartbeat,
+            "limits": protocol.limits(),
+        }
+        return text_frame(protocol.payload("welcome", facts | recovery))
+
+    def _place(self, now: float) -> str:
+        """The position of a client that follows nothing: where it wants to resume, else the head."""
+        journal = self.hub.journal
+        resume = self._resume if now < self._resume_until else None
+        start = Start(journal.head) if resume is None else after(journal, resume)
+        return journal.position(start.place)
+
+
+def _hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
+    resume = command.greeting.resume
+    recovery: dict[str, Any] = {}
+    if resume is not None:
+        session._resume, session._resume_until = resume, now + protocol.RESUME_WINDOW
+        recovery = after(session.hub.journal, resume).facts()
+    session._flow.told = session._place(now)
+    session.phase = Phase.GREETED
+    return [session._welcome(recovery)]
+
+
+def _late_hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
+    raise ClientError("bad-request", "hello must come before the first sub; reconnect to resume from elsewhere")
+
+
+def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
+    wish, flow, hub = command.wish, session._flow, session.hub
+    if wish.policy == "conflate":
+        raise ClientError("unsupported", "the policy conflate is not served yet; use skip or strict")
+    if wish.id in flow.subscriptions:
+        raise ClientError("duplicate", f"the id {wish.id!r} is in use on this connection; unsub it first")
+    if len(flow.subscriptions) >= protocol.SUBSCRIPTIONS_LIMIT:
+        raise ClientError("limit", f"a connection can have {protocol.SUBSCRIPTIONS_LIMIT} subscriptions; unsub one")
+    patterns = check_patterns(wish.topics)
+    since = wish.since
+    if since is None and wish.last is None and now < session._resume_until:
+        since = session._resume
+    cohort = hub.enter(patterns)
+    start = begin(hub.journal, cohort, since, wish.last)
+    replayed = flow.add(Subscription(wish.id, patterns, wish.policy == "strict", start.place))
+    hub.leave(cohort)
+    flow.told = flow.position()
+    facts = {"id": wish.id, "position": flow.told, "replayed": replayed} | start.facts()
+    answers = session._answer([text_frame(protocol.payload("subd", command.n, facts))])
+    session.phase = Phase.FOLLOWING
+    return answers
+
+
+def _unsub(session: Session, command: protocol.Unsub, now: float) -> list[bytes]:
+    if command.id not in session._flow.subscriptions:
+        raise ClientError("unknown-id", f"there is no subscription {command.id!r} on this connection")
+    session._flow.remove(command.id)
+    return session._answer([text_frame(protocol.payload("unsubd", command.n, {"id": command.id}))])
+
+
+def _ping(session: Session, command: protocol.Ping, now: float) -> list[bytes]:
+    return session._answer([text_frame(protocol.payload("pong", command.n))])
+
+
+def _refresh(session: Session, command: protocol.Refresh, now: float) -> list[bytes]:
+    raise ClientError("unsupported", "refresh is not served: this relay has no authorisation configured")
+
+
+Verb = Callable[[Session, Any, float], list[bytes]]
+
+_ALWAYS: Mapping[type, Verb] = {
+    protocol.Sub: _sub,
+    protocol.Unsub: _unsub,
+    protocol.Ping: _ping,
+    protocol.Refresh: _refresh,
+}
+PHASES: Mapping[Phase, Mapping[type, Verb]] = {
+    Phase.NEW: {protocol.Hello: _hello, **_ALWAYS},
+    Phase.GREETED: {protocol.Hello: _hello, **_ALWAYS},
+    Phase.FOLLOWING: {protocol.Hello: _late_hello, **_ALWAYS},
+    Phase.CLOSED: {},
+}
+
+
+def _written(output: Output, metrics: Metrics, strict: bool) -> bytes:
+    """The frame for what the flow gave out."""
+    metrics.add(FRAMES)
+    if isinstance(output, Batch):
+        metrics.add(DELIVERED, by=output.events)
+        return output.data
+    if isinstance(output, Turn):
+        return text_frame(protocol.position_payload(output.position))
+    metrics.add(SKIPPED, by=output.skipped)
+    if strict:
+        sentence = f"you read too slowly: {output.skipped} events have left the relay's memory"
+        raise ClientError("slow", sentence, close=Close.SLOW, retry=True)
+    facts = {"skipped": output.skipped, "from": output.start, "to": output.end, "why": "slow"}
+    return text_frame(protocol.payload("lag", facts))

@@ -1,0 +1,51 @@
+# -*- test-case-name: tests.unit.test_fanout_session -*-
+"""Where a subscription begins, and what its client is told where that is not what it asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamer.fanout.cohort import Cohort
+from streamer.fanout.journal import Journal
+from streamer.fanout.position import Verdict
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The place of a subscription's first event.
+
+    Args:
+        verdict: of the position the client named; FOUND where it named none.
+        oldest: the oldest position that could be served instead, where it was not found.
+    """
+
+    place: int
+    verdict: Verdict = Verdict.FOUND
+    oldest: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What `subd` and `welcome` say about it."""
+        if self.verdict is Verdict.FOUND:
+            return {"recovered": True}
+        return {"recovered": False, "reason": self.verdict.value, "oldest": self.oldest}
+
+
+def after(journal: Journal, position: str) -> Start:
+    """Begin after a position; where it cannot be served, with what comes next."""
+    located = journal.locate(position)
+    if located.place is not None:
+        return Start(located.place)
+    return Start(journal.head, located.verdict, journal.position(journal.floor))
+
+
+def begin(journal: Journal, cohort: Cohort, position: str | None, last: int | None) -> Start:
+    """Begin after a position, or where there is none that can be served with the last events, or with the next.
+
+    Args:
+        cohort: of the subscription's patterns; asked for the last events.
+    """
+    start = Start(journal.head) if position is None else after(journal, position)
+    if last is None or (position is not None and start.verdict is Verdict.FOUND):
+        return start
+    return Start(cohort.place_of(cohort.last(last)), start.verdict, start.oldest)

@@ -1,0 +1,94 @@
+# -*- test-case-name: tests.unit.test_net_site -*-
+"""The security headers of every answer, and the request class that sets them.
+
+Posts are hostile text. The page builds no HTML from them, and these headers make the browser see to it that it
+cannot. https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/trusted-types/
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from twisted.web.http import NOT_ALLOWED
+from twisted.web.server import Request, Site
+
+METHODS = (b"GET", b"HEAD")
+BODY_LIMIT = 65_536  # bytes of a request's body; nothing here reads one
+_FEATURES = ("camera", "display-capture", "geolocation", "gyroscope", "hid", "microphone", "midi", "payment", "usb")
+
+
+def security_headers(origins: Iterable[str]) -> dict[bytes, bytes]:
+    """The headers of every answer.
+
+    Args:
+        origins: of the page, as `https://example.org`. Their websockets are named in `connect-src`, for older
+            browsers do not count them as `'self'`. They come from the configuration, never from a request.
+    """
+    sockets = sorted({"ws" + origin.removeprefix("http") for origin in origins if origin.startswith("http")})
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": " ".join(["'self'", *sockets]),
+        "manifest-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "lit-html",
+    }
+    return {
+        b"content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()).encode(),
+        b"referrer-policy": b"no-referrer",
+        b"x-content-type-options": b"nosniff",
+        b"cross-origin-opener-policy": b"same-origin",
+        b"permissions-policy": ", ".join(f"{feature}=()" for feature in _FEATURES).encode(),
+    }
+
+
+class GuardedRequest(Request):
+    """A request whose answer has the site's headers, and whose body may not be long."""
+
+    _body = 0  # bytes of it so far
+    _hung_up = False
+
+    def process(self) -> None:
+        """Set the headers first, so that error pages have them too."""
+        site = cast(GuardedSite, cast(Any, self.channel).site)  # `self.site` is set by what we override
+        for name, value in site.headers.items():
+            self.setHeader(name, value)
+        if self.method in METHODS:
+            super().process()
+            return
+        self.setResponseCode(NOT_ALLOWED)
+        self.setHeader(b"allow", b", ".join(METHODS))
+        self.write(b"this site is only read\n")
+        self.finish()
+
+    def gotLength(self, length: int | None) -> None:
+        """Make no temporary file for a body that is dropped."""
+        self.content = io.BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Drop the body, for nothing here reads one; hang up when it is long."""
+        self._body += len(data)
+        if self._body > BODY_LIMIT and not self._hung_up:
+            self._hung_up = True
+            cast(Any, self.channel).loseConnection()
+
+
+class GuardedSite(Site):
+    """A site that answers with security headers, and keeps no record of who asked for what."""
+
+    requestFactory = GuardedRequest
+    noisy = False
+
+    def __init__(self, resource: Any, headers: Mapping[bytes, bytes], timeout: float, reactor: Any) -> None:
+        super().__init__(resource, timeout=timeout, reactor=reactor, parsePOSTFormSubmission=False)
+        self.headers = headers
+
+    def log(self, request: Any) -> None:
+        """Requests are counted where they matter; addresses and queries of visitors are nobody's business."""

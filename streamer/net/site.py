@@ -1,0 +1,72 @@
+# -*- test-case-name: tests.unit.test_net_site -*-
+"""The relay's one web site.
+
+/                 the built page, and its files
+/client/v1/…      the client library, for everybody's pages
+/config.json      what the page must know of this deployment
+/status.json      for people
+/ws               the websocket, see `upgrade`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.filepath import FilePath
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from streamer.net.assets import Directory, Folder, Page
+from streamer.net.headers import GuardedSite, security_headers
+
+REQUEST_TIMEOUT = 30.0  # seconds in which a request must be there, and an idle connection is kept
+PUBLIC: Mapping[bytes, bytes] = {
+    b"access-control-allow-origin": b"*",
+    b"cross-origin-resource-policy": b"cross-origin",
+}
+
+
+class Json(Resource):
+    """A JSON document made for each request."""
+
+    isLeaf = True
+
+    def __init__(self, document: Callable[[], Any]) -> None:
+        Resource.__init__(self)
+        self._document = document
+
+    def render_GET(self, request: Request) -> bytes:
+        """The document as it is now."""
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        return msgspec.json.encode(self._document())
+
+
+def relay_site(
+    pages: FilePath[str],
+    config: Mapping[str, Any],
+    status: Callable[[], Mapping[str, Any]],
+    websocket: IResource,
+    origins: Sequence[str],
+    reactor: IReactorTime,
+) -> GuardedSite:
+    """The site.
+
+    Args:
+        pages: what the build wrote; it need not exist yet.
+        config: what `/config.json` says.
+        status: what `/status.json` says.
+        websocket: what answers at `/ws`.
+        origins: of the page, for the content security policy.
+    """
+    root = Page(pages, reactor)
+    root.putChild(b"ws", websocket)
+    root.putChild(b"config.json", Json(lambda: config))
+    root.putChild(b"status.json", Json(status))
+    client = Folder()
+    client.putChild(b"v1", Directory(pages.child("client").child("v1"), reactor, PUBLIC))
+    root.putChild(b"client", client)
+    return GuardedSite(root, security_headers(origins), REQUEST_TIMEOUT, reactor)

@@ -1,0 +1,54 @@
+"""The one timer."""
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.net import flush
+from streamer.net.flush import TICK, Flusher
+
+
+class FlusherTests(SynchronousTestCase):
+    """`Flusher`."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.calls: list[float] = []
+        self.due = 1
+        self.flusher = Flusher(self.clock, lambda: [lambda: self.calls.append(self.clock.seconds())] * self.due)
+
+    def test_idle(self) -> None:
+        """At once after a pause, and no timer afterwards."""
+        self.flusher.soon()
+        self.flusher.soon()
+        self.clock.advance(0)
+        self.assertEqual((len(self.calls), self.clock.getDelayedCalls()), (1, []))
+
+    def test_load(self) -> None:
+        """At most once a tick."""
+        for _ in range(100):
+            self.flusher.soon()
+            self.clock.advance(TICK / 10)
+        self.assertIn(len(self.calls), (10, 11))
+
+    def test_many(self) -> None:
+        """A great many clients are written to in several turns, each once, and others get theirs in between."""
+        self.due = flush.TURN_LIMIT * 2 + 1
+        self.flusher.soon()
+        done: list[int] = []
+        self.clock.callLater(0, lambda: done.append(len(self.calls)))
+        self.clock.advance(0)
+        self.assertEqual((done, len(self.calls)), ([flush.TURN_LIMIT], self.due))
+
+    def test_clock_set_back(self) -> None:
+        """A clock that was set back does not stop the flushing."""
+        self.flusher.soon()
+        self.clock.advance(0)
+        self.clock.rightNow = -3600.0
+        self.flusher.soon()
+        self.assertEqual(self.clock.getDelayedCalls()[0].getTime(), -3600.0)
+
+    def test_stop(self) -> None:
+        """Nothing is left."""
+        self.flusher.soon()
+        self.flusher.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

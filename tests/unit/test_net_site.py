@@ -1,0 +1,205 @@
+"""The relay's web site, in memory."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.python.filepath import FilePath
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from streamer.net import assets, headers
+from streamer.net.headers import security_headers
+from streamer.net.site import REQUEST_TIMEOUT, relay_site
+
+SCRIPT = b"console.log('x');" * 10_000
+
+
+class Answer:
+    """An HTTP answer taken apart."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.code = int(first.split()[1])
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+class SiteTests(SynchronousTestCase):
+    """`relay_site`."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.pages = Path(self.mktemp())
+        for name, content in {
+            "index.html": b"<!doctype html><title>x</title>",
+            "assets/index-BxY12_a9.js": SCRIPT,
+            "mark.svg": b"<svg/>",
+            "client/v1/client.js": b"export {}",
+            ".secret.js": b"secret",
+            "notes.py": b"secret",
+        }.items():
+            file = self.pages / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        (self.pages / "assets/index-BxY12_a9.js.gz").write_bytes(gzip.compress(SCRIPT))
+        (self.pages.parent / "outside.js").write_bytes(b"secret")
+        self.site = self.make(self.pages)
+
+    def make(self, pages: Path) -> Any:
+        config = {"title": "Birds", "ws": "ws", "heartbeat": 25.0}
+        return relay_site(
+            FilePath(str(pages)), config, lambda: {"ready": True}, Resource(), ["https://birds.example"], self.clock
+        )
+
+    def connect(self) -> tuple[Any, StringTransport]:
+        transport = StringTransport()
+        channel = self.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
+        channel.callLater = self.clock.callLater
+        channel.makeConnection(transport)
+        return channel, transport
+
+    def ask(self, path: str, method: str = "GET", **more: str) -> Answer:
+        channel, transport = self.connect()
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in more.items()]
+        channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return Answer(transport.value())
+
+    def test_page(self) -> None:
+        """The page is asked for anew each time."""
+        answer = self.ask("/")
+        self.assertEqual((answer.code, answer.body), (200, b"<!doctype html><title>x</title>"))
+        self.assertEqual(answer.headers["content-type"], "text/html; charset=utf-8")
+        self.assertEqual(answer.headers["cache-control"], "no-cache")
+
+    def test_unchanged(self) -> None:
+        """What the browser has already is not sent again."""
+        date = self.ask("/").headers["last-modified"]
+        self.assertEqual(self.ask("/", If_Modified_Since=date).code, 304)
+
+    def test_hashed(self) -> None:
+        """A name with a hash in it is kept for ever; a large file comes whole."""
+        answer = self.ask("/assets/index-BxY12_a9.js")
+        self.assertEqual((answer.code, answer.body), (200, SCRIPT))
+        self.assertEqual(answer.headers["cache-control"], "public, max-age=31536000, immutable")
+        self.assertEqual(answer.headers["vary"], "accept-encoding")
+        self.assertNotIn("content-encoding", answer.headers)
+
+    def test_gzip(self) -> None:
+        """The compressed copy is sent to those who take it, and has no name of its own."""
+        for accept, taken in (
+            ("gzip, deflate, br", True),
+            ("br;q=1.0, gzip;q=0.5", True),
+            ("*", True),
+            ("gzip;q=0", False),
+            ("x-gzip-not, br", False),
+        ):
+            answer = self.ask("/assets/index-BxY12_a9.js", Accept_Encoding=accept)
+            with self.subTest(accept=accept):
+                self.assertEqual(answer.headers.get("content-encoding"), "gzip" if taken else None)
+                self.assertEqual(gzip.decompress(answer.body) if taken else answer.body, SCRIPT)
+        self.assertEqual(self.ask("/assets/index-BxY12_a9.js.gz").code, 404)
+
+    def test_head(self) -> None:
+        """HEAD says what GET would, without it."""
+        for path in ("/", "/assets/index-BxY12_a9.js", "/config.json", "/nothing"):
+            got, head = self.ask(path), self.ask(path, "HEAD")
+            with self.subTest(path=path):
+                self.assertEqual((head.code, head.body), (got.code, b""))
+                self.assertEqual(head.headers.get("content-length"), got.headers.get("content-length"))
+
+    def test_not_found(self) -> None:
+        """Nothing outside, hidden, of another kind, and no listing."""
+        for path in (
+            "/../outside.js",
+            "/%2e%2e/outside.js",
+            "/..%2foutside.js",
+            "/assets/..%2f..%2foutside.js",
+            "/assets",
+            "/assets/",
+            "/client/",
+            "/client/v1/",
+            "/.secret.js",
+            "/notes.py",
+            "/nothing.js",
+            "/a%00b",
+        ):
+            with self.subTest(path=path):
+                answer = self.ask(path)
+                self.assertIn(answer.code, (400, 404))
+                self.assertNotIn(b"secret", answer.body)
+
+    def test_headers(self) -> None:
+        """Every answer has the security headers, also those that say no."""
+        expected = {
+            name.decode(): value.decode() for name, value in security_headers(["https://birds.example"]).items()
+        }
+        for path, method in (
+            ("/", "GET"),
+            ("/nothing", "GET"),
+            ("/config.json", "POST"),
+            ("/client/v1/client.js", "GET"),
+        ):
+            answer = self.ask(path, method)
+            with self.subTest(path=path):
+                self.assertLessEqual(expected.items(), answer.headers.items())
+        policy = expected["content-security-policy"]
+        self.assertIn("connect-src 'self' wss://birds.example;", policy)
+        self.assertNotIn("unsafe", policy)
+
+    def test_client_library(self) -> None:
+        """The client library, and nothing else, is for everybody's pages."""
+        answer = self.ask("/client/v1/client.js")
+        self.assertEqual(answer.body, b"export {}")
+        self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+        self.assertEqual(answer.headers["cross-origin-resource-policy"], "cross-origin")
+        self.assertNotIn("access-control-allow-origin", self.ask("/config.json").headers)
+
+    def test_json(self) -> None:
+        """Configuration and status are JSON that is not kept."""
+        answer = self.ask("/config.json")
+        self.assertEqual(answer.body, b'{"title":"Birds","ws":"ws","heartbeat":25.0}')
+        self.assertEqual(answer.headers["cache-control"], "no-store")
+        self.assertEqual(self.ask("/status.json").body, b'{"ready":true}')
+
+    def test_not_built(self) -> None:
+        """Without a build there is one page, which says how to build; the rest works."""
+        self.site = self.make(Path("nonexistent"))
+        answer = self.ask("/")
+        self.assertEqual(answer.code, 503)
+        self.assertIn(b"make web", answer.body)
+        self.assertEqual(self.ask("/config.json").code, 200)
+        self.assertEqual(self.ask("/client/v1/client.js").code, 404)
+
+    def test_slow_request(self) -> None:
+        """A client that does not finish its request is hung up on."""
+        channel, transport = self.connect()
+        channel.dataReceived(b"GET / HTTP/1.1\r\n")
+        self.clock.advance(REQUEST_TIMEOUT + 1)
+        self.assertTrue(transport.disconnecting)
+
+    def test_slow_reader(self) -> None:
+        """A client that does not take its file is hung up on."""
+        channel, transport = self.connect()
+        write = transport.write
+        transport.write = lambda data: (write(data), transport.producer.pauseProducing())
+        channel.dataReceived(b"GET /assets/index-BxY12_a9.js HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertLess(len(transport.value()), len(SCRIPT))
+        self.clock.advance(assets.SEND_LIMIT + 1)
+        self.assertTrue(transport.disconnected or transport.disconnecting or transport.aborting)
+
+    def test_long_body(self) -> None:
+        """A body that nobody asked for is not taken."""
+        channel, transport = self.connect()
+        channel.dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
+        for _ in range(3):
+            channel.dataReceived(b"x" * headers.BODY_LIMIT)
+        self.assertTrue(transport.disconnecting)
