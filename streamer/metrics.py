@@ -51,6 +51,15 @@ BUS_ENDINGS = _counter("bus_endings", "Broker connections that ended.", "role", 
 BUS_BLOCKED = _gauge("bus_blocked", "1 while the broker blocks publishers.", "role")
 DELIVERIES = _counter("deliveries", "Messages handed to a worker.", "queue")
 DECISIONS = _counter("decisions", "What became of deliveries.", "queue", "decision")
+BUS_DROPPED = _counter("bus_dropped", "Oldest messages dropped at a queue's length limit.", "queue")
+BUS_DEAD_LETTERED = _counter("bus_dead_lettered", "Messages moved to streamer.dead.", "queue")
+BUS_UNROUTED = _counter("bus_unrouted", "Messages no binding wanted.", "exchange")
+BUS_NACKED = _counter("bus_nacked", "Publishes the broker refused for now.", "exchange")
+BUS_UNCONFIRMED = _gauge("bus_unconfirmed", "Publishes on the wire, not confirmed.")
+BUS_PENDING = _gauge("bus_pending", "Publishes waiting to go on the wire.")
+LOG_REPEATED = _counter("bus_log_repeated", "Log entries read again after a reconnect, dropped.")
+LOG_SKIPPED = _counter("bus_log_skipped", "Log entries that left the log before a reader saw them.")
+LOG_RESET = _counter("bus_log_resets", "Times the log was found to be another one than before.")
 
 # While enriching
 HYDRATED = _counter("hydrated", "Activities that passed all hydrators.", "source", "kind")

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_policy_checkpoint -*-
+# -*- test-case-name: tests.unit.test_policy_small -*-
 """Confirmations in any order → the contiguous prefix that is safe to resume after.
 
 An item's place in the upstream may be trusted only once that item *and all before it* are the broker's: storing

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_policy_dedupe -*-
+# -*- test-case-name: tests.unit.test_policy_small -*-
 """Ids → seen lately? Bounded by count, oldest forgotten first.
 
 Delivery is at least once on every leg, so each receiver drops what it has just had. The memory need only cover the

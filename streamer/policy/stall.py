@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_policy_stall -*-
+# -*- test-case-name: tests.unit.test_policy_small -*-
 """Bytes and items of one connection → is it dead, and was it healthy?
 
 Death is judged by bytes, keep-alives included: a quiet upstream is not a dead one. Health is judged by what only a

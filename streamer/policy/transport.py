@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_policy_transport -*-
+# -*- test-case-name: tests.unit.test_policy_small -*-
 """Which URLs may carry credentials: TLS anywhere, plain text on this machine only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# -*- test-case-name: tests.unit.test_testing_x -*-
 """Verified fakes, shipped: an upstream that is not there, so that everything can be tried without an account.
 
 * `x`          SimulatedX: the filtered stream of the X API v2, as a web resource and a schedule of posts

@@ -1,0 +1,105 @@
+# -*- test-case-name: tests.unit.test_bus_address -*-
+"""Where the broker is: `amqp://user:password@host1:5672,host2/vhost`, or `amqps://…` for TLS.
+
+`?ca_file=/path.pem` with `amqps` trusts the authority in that file instead of the system's.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+class Host(msgspec.Struct, frozen=True):
+    """One node of the broker."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """A broker, and who we are to it. Its text has no password in it."""
+
+    hosts: tuple[Host, ...]
+    vhost: str = "/"
+    user: str = "guest"
+    password: str = "guest"  # noqa: S105  # RabbitMQ's own default; it lets guest in from loopback only
+    tls: bool = False
+    ca_file: str | None = None
+
+    def __str__(self) -> str:
+        scheme = "amqps" if self.tls else "amqp"
+        return f"{scheme}://{self.user}@{','.join(map(str, self.hosts))}/{self.vhost.removeprefix('/')}"
+
+    __repr__ = __str__
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Read a URL.
+
+        Raises:
+            ValueError: it is not one; the text says which part, and never holds the password.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS:
+            raise ValueError(f"a broker's URL begins with amqp:// or amqps://, not {parts.scheme!r}")
+        login, _, places = parts.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        hosts = tuple(_host(place, PORTS[parts.scheme]) for place in places.split(","))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        ca_file = options.pop("ca_file", None)
+        if options:
+            raise ValueError(f"unknown option {next(iter(options))!r} in the broker's URL; known is ca_file")
+        if ca_file is not None and parts.scheme != "amqps":
+            raise ValueError("ca_file in the broker's URL needs amqps://")
+        return cls(
+            hosts=hosts,
+            vhost=unquote(parts.path.removeprefix("/")) or "/",
+            user=unquote(user) if login else "guest",
+            password=unquote(password) if login else "guest",
+            tls=parts.scheme == "amqps",
+            ca_file=ca_file,
+        )
+
+    def endpoints(self, reactor: Any) -> Sequence[tuple[str, Any]]:
+        """Name and client endpoint of each host; with TLS the certificate must be valid for the host's name.
+
+        Raises:
+            ValueError: `ca_file` cannot be read.
+        """
+        # Imported here, so that an address can be read before a reactor is installed.
+        from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+        from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+        trust = None
+        if self.ca_file is not None:
+            try:
+                trust = trustRootFromCertificates([Certificate.loadPEM(pathlib.Path(self.ca_file).read_bytes())])
+            except Exception as error:
+                raise ValueError(f"ca_file {self.ca_file!r} of the broker's URL cannot be used: {error}") from error
+        found: list[tuple[str, Any]] = []
+        for host in self.hosts:
+            endpoint: Any = HostnameEndpoint(reactor, host.name, host.port)
+            if self.tls:
+                endpoint = wrapClientTLS(optionsForClientTLS(host.name, trustRoot=trust), endpoint)
+            found.append((str(host), endpoint))
+        return found
+
+
+def _host(place: str, default: int) -> Host:
+    try:
+        parts = urlsplit(f"//{place}")
+        if not parts.hostname:
+            raise ValueError("the host's name is missing")
+        return Host(parts.hostname, default if parts.port is None else parts.port)
+    except ValueError as error:
+        raise ValueError(f"cannot read the host {place!r} in the broker's URL: {error}") from None

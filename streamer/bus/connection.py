@@ -1,0 +1,207 @@
+# -*- test-case-name: tests.unit.test_bus_role -*-
+"""One AMQP connection: pika's Twisted adapter, with what it lacks.
+
+What it lacks, found by experiment with pika 1.4.4:
+
+* Its ways out (close, heartbeat failure, a broker's close) end in `loseConnection()`, which waits for the write
+  buffer; a peer that no longer reads keeps such a connection for ever. Here every way out ends in `abortConnection()`.
+* The broker's reason for closing is overwritten by ConnectionDone. Here the first reason is kept.
+* It writes without regard to the transport. Here a `Gate` follows the transport's producer signals.
+* Its Deferreds break when cancelled. Here each call has a Deferred of our own, and all fail when the connection goes.
+
+Importing this module imports pika's adapter, which installs the default reactor: only `bus.factory` does so, late.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from pika.adapters.twisted_connection import _TwistedConnectionAdapter
+from pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from streamer.bus import deadline
+from streamer.bus.calls import Calls
+from streamer.bus.gate import Gate
+from streamer.errors import BusError
+
+SLICE = 8192  # bytes handed to pika at once: its frame buffer costs the square of what is in it
+
+# Whatever pika logs we say ourselves, in sentences; unconfigured it would write to stderr.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Why a connection is over: `cause` is a metric's label, `detail` a sentence."""
+
+    cause: str
+    detail: str
+
+
+CANCELLED = Loss("cancelled", "the broker cancelled the consumer: the queue was deleted, or its node went away")
+
+
+class ConnectionLost(BusError):
+    """What was asked of a connection cannot be answered any more."""
+
+
+class _Adapter(_TwistedConnectionAdapter):  # type: ignore[misc]  # pika has no types
+    """pika's side; tells the protocol why it wants to hang up."""
+
+    protocol: BrokerConnection
+
+    def _adapter_disconnect_stream(self) -> None:
+        self.protocol.hang_up(self._error)
+
+
+class BrokerConnection(Protocol):
+    """One connection, from connecting to its end; never used twice.
+
+    Args:
+        parameters: pika's; host, port and TLS in them are ignored.
+        clock: the reactor.
+
+    Attributes:
+        opened: fires when the broker let us in; fails with ConnectionLost where it does not.
+        ended: fires with the Loss, once, when the transport is gone.
+        alive: there is a transport.
+        gate: whether it may be written to.
+    """
+
+    _log = Logger()
+    transport: Any
+
+    def __init__(self, parameters: Any, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._calls = Calls()
+        self._abort_timer: IDelayedCall | None = None
+        self.opened: Deferred[None] = self._calls.ask()
+        self.ended: Deferred[Loss] = Deferred()
+        self.alive = False
+        self._deaf = False  # nothing more is read
+        self.loss: Loss | None = None
+        self.gate = Gate()
+        self.impl = _Adapter(
+            parameters=parameters,
+            on_open_callback=lambda _: self._calls.answer(self.opened, None),
+            on_open_error_callback=lambda *_: None,
+            on_close_callback=lambda *_: None,
+            custom_reactor=clock,
+        )
+        self.impl.protocol = self
+        self.impl.add_on_connection_blocked_callback(self.gate.block)
+        self.impl.add_on_connection_unblocked_callback(self.gate.unblock)
+
+    async def channel(self) -> Any:
+        """Open a channel; its end, for whatever reason, is the end of the connection.
+
+        Raises:
+            ConnectionLost: the connection went first.
+        """
+        answer = self._calls.ask()
+        self.impl.channel(on_open_callback=lambda opened: self._calls.answer(answer, opened))
+        channel = await answer
+
+        def closed(_: Any, error: Exception) -> None:
+            if self.loss is None:
+                self.abort(loss_of(error))
+
+        channel.add_on_close_callback(closed)
+        channel.add_on_cancel_callback(lambda _: self.abort(CANCELLED))
+        return channel
+
+    def call(self, method: Callable[..., Any], **keywords: Any) -> Deferred[Any]:
+        """Call one of a channel's methods that take a callback.
+
+        Returns:
+            Fires with the broker's answer; fails with ConnectionLost when the connection goes first.
+        """
+        answer = self._calls.ask()
+        try:
+            method(callback=lambda frame: self._calls.answer(answer, frame), **keywords)
+        except AMQPError as error:
+            self._calls.drop(answer)
+            return fail(ConnectionLost(self.loss.detail if self.loss else f"cannot ask the broker: {error!r}"))
+        return answer
+
+    def close(self) -> None:
+        """Take leave of the broker; cut the connection when that takes too long."""
+        if self.loss is None:
+            self.loss = Loss("stopped", "closed by us")
+            self._abort_later()
+            try:
+                self.impl.close()
+            except AMQPError:
+                self.abort(self.loss)
+
+    def abort(self, loss: Loss) -> None:
+        """Cut the connection now; the first reason given for its end stands."""
+        self.loss = self.loss or loss
+        self._deaf = True
+        if self.alive:
+            self.transport.abortConnection()
+
+    def hang_up(self, error: Exception | None) -> None:
+        """pika wants the transport closed."""
+        self.loss = self.loss or loss_of(error or ConnectionDone())
+        if self.alive:
+            self._abort_later()
+            self.transport.unregisterProducer()  # TLS would wait for it
+            self.transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        """Begin the handshake."""
+        self.alive = True
+        self.transport.registerProducer(self.gate, True)
+        self.impl.connection_made(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes to pika, in slices. What it, or a callback in it, raises is the connection's end."""
+        try:
+            for start in range(0, len(data), SLICE):
+                if self._deaf:
+                    return
+                self.impl.data_received(data[start : start + SLICE])
+        except Exception as error:
+            self._log.failure("while reading from the broker; the connection is given up")
+            self.abort(Loss("protocol", f"what the broker sent could not be used: {error!r}"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All is over: fail what still waits, then say why."""
+        self.alive = False
+        if self._abort_timer is not None and self._abort_timer.active():
+            self._abort_timer.cancel()
+        self.loss = self.loss or loss_of(reason.value or ConnectionDone())
+        try:
+            self.impl.connection_lost(reason)
+        except Exception:
+            self._log.failure("while pika cleaned up after a lost connection")
+        self._calls.fail(ConnectionLost(self.loss.detail))
+        self.ended.callback(self.loss)
+
+    def _abort_later(self) -> None:
+        if self._abort_timer is None:
+            stuck = Loss("stuck", "the broker did not take leave in time")
+            self._abort_timer = self._clock.callLater(deadline.CLOSE, self.abort, stuck)
+
+
+def loss_of(error: BaseException) -> Loss:
+    """Name what ended a connection or a channel."""
+    if isinstance(error, (ConnectionClosed, ChannelClosed)):
+        what = "the channel" if isinstance(error, ChannelClosed) else "the connection"
+        return Loss("broker", f"the broker closed {what}: {error.reply_code} {error.reply_text}")
+    if isinstance(error, ConnectionDone):
+        return Loss("lost", "the broker hung up without a word")
+    if isinstance(error, ConnectionAborted):
+        return Loss("lost", "the connection was cut")
+    if "eartbeat" in type(error).__name__:
+        return Loss("heartbeat", "the broker was silent for too long")
+    return Loss("lost", f"the connection was lost: {error or type(error).__name__}")

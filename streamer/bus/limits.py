@@ -1,0 +1,81 @@
+# -*- test-case-name: tests.unit.test_bus_limits -*-
+"""What a message must be to be carried at all.
+
+Checked before publishing, by both buses: a message that breaks AMQP's encoding or a rule of the broker would close
+the channel, be published again after the reconnect, and so stop everything behind it for ever.
+"""
+
+from __future__ import annotations
+
+from streamer.bus.topology import EXCHANGES
+from streamer.errors import MessageRefused
+from streamer.message import Message
+
+SHORT_STRING = 255  # bytes; AMQP 0-9-1 short string
+BODY_LIMIT = 16_777_216  # bytes; RabbitMQ's default since 4.0 (134217728 before)
+HEADERS_LIMIT = 65_536  # bytes of names and values; all headers must fit one frame, 131072 bytes by default
+INTEGER_LIMIT = 2**63  # AMQP's longest integer is signed
+
+TIMESTAMP_HEADER = "timestamp_in_ms"  # ours: AMQP's own timestamp has whole seconds
+# RabbitMQ acts on these itself, and closes the channel where their type is not what it expects
+# (https://www.rabbitmq.com/docs/sender-selected).
+RESERVED = frozenset({TIMESTAMP_HEADER, "CC", "BCC"})
+RESERVED_PREFIX = "x-"  # the broker's own; taken off again on delivery
+
+
+def check(message: Message) -> None:
+    """See that the bus can carry a message.
+
+    Raises:
+        MessageRefused: it never can; the text says what is wrong with it.
+    """
+    if message.exchange not in EXCHANGES:
+        raise _refused(message, f"there is no exchange {message.exchange!r}; known are {', '.join(EXCHANGES)}")
+    for what, text in (
+        ("topic", message.topic),
+        ("message id", message.message_id),
+        ("kind", message.kind),
+        ("content type", message.content_type),
+    ):
+        size = _size(message, what, text)
+        if size > SHORT_STRING:
+            raise _refused(message, f"its {what} has {size} bytes, AMQP allows {SHORT_STRING}")
+    if len(message.body) > BODY_LIMIT:
+        raise _refused(message, f"its body has {len(message.body)} bytes, the limit is {BODY_LIMIT}")
+    if not 0 <= message.timestamp_ms < INTEGER_LIMIT:
+        raise _refused(message, f"its timestamp {message.timestamp_ms} is not milliseconds since 1970")
+    if message.headers:
+        _check_headers(message)
+
+
+def _check_headers(message: Message) -> None:
+    total = 0
+    for name, value in message.headers.items():
+        if name in RESERVED or name.startswith(RESERVED_PREFIX):
+            raise _refused(message, f"the header name {name!r} is reserved")
+        size = _size(message, "header name", name)
+        if size > SHORT_STRING:
+            raise _refused(message, f"a header name has {size} bytes, AMQP allows {SHORT_STRING}")
+        total += size
+        if isinstance(value, str):
+            total += _size(message, f"header {name!r}", value)
+        elif isinstance(value, int):
+            if not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+                raise _refused(message, f"the header {name!r} is an integer beyond 64 bits")
+        else:
+            raise _refused(message, f"the header {name!r} is a {type(value).__name__}; use str or int")
+    if total > HEADERS_LIMIT:
+        raise _refused(message, f"its headers have {total} bytes, the limit is {HEADERS_LIMIT}")
+
+
+def _size(message: Message, what: str, text: str) -> int:
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise _refused(message, f"its {what} cannot be written as UTF-8 ({error.reason})") from None
+
+
+def _refused(message: Message, why: str) -> MessageRefused:
+    return MessageRefused(f"the bus cannot carry message {message.message_id[:80]!r}: {why}")

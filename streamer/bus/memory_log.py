@@ -1,0 +1,92 @@
+# -*- test-case-name: tests.unit.test_bus_memory -*-
+"""The log of the in-process bus: a ring, and the readers that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from streamer.bus.ring import Ring
+from streamer.bus.topology import LOG
+from streamer.interfaces import ILog, Receiver
+from streamer.message import Message
+from streamer.metrics import BUS_DROPPED, LOG_SKIPPED, Metrics
+
+
+@implementer(ILog)
+@attrs.define(eq=False)
+class MemoryReader:
+    """One reader; `next` is the offset it has not seen yet."""
+
+    _log: MemoryLog
+    _receive: Receiver
+    next: int
+    _goal: int
+    caught_up: Deferred[None] = attrs.field(factory=Deferred)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is being read to."""
+        return self._log.reading and self in self._log.readers
+
+    def stop(self) -> Deferred[None]:
+        """See ISubscription."""
+        if self in self._log.readers:
+            self._log.readers.remove(self)
+        return succeed(None)
+
+    def follow(self, ring: Ring, most: int, metrics: Metrics) -> bool:
+        """Read up to so many entries. Returns whether there are more."""
+        if self.next < ring.first:
+            metrics.add(LOG_SKIPPED, by=ring.first - self.next)
+            self.next = ring.first
+        for entry in ring.read(self.next, most):
+            self.next = entry.offset + 1
+            self._receive(entry)
+            if self not in self._log.readers:
+                return False
+        if self.next >= self._goal and not self.caught_up.called:
+            self.caught_up.callback(None)
+        return self.next < ring.next
+
+
+@attrs.define(eq=False)
+class MemoryLog:
+    """What a queue is to workers, this is to readers."""
+
+    _clock: IReactorTime
+    _metrics: Metrics
+    _wake: Callable[[], None]
+    ring: Ring = attrs.field(factory=Ring)
+    readers: list[MemoryReader] = attrs.field(factory=list)
+    reading: bool = False
+
+    def put(self, message: Message) -> Deferred[None] | None:
+        """Add an entry; it stays whether anybody reads or not. Nobody has to wait for it."""
+        first = self.ring.first
+        self.ring.append(message, self._clock.seconds())
+        if self.ring.first != first:
+            self._metrics.add(BUS_DROPPED, LOG, by=self.ring.first - first)
+        if self.readers:
+            self._wake()
+        return None
+
+    def reader(self, history: float, receive: Receiver) -> ILog:
+        """See IBus.log."""
+        end = self.ring.next
+        start = self.ring.since(self._clock.seconds() - history) if history > 0 else end
+        reader = MemoryReader(self, receive, start, end)
+        self.readers.append(reader)
+        self._wake()
+        return ILog(reader)
+
+    def hand_out(self, most: int) -> bool:
+        """Read to each reader up to so many entries. Returns whether there are more."""
+        more = False
+        for reader in tuple(self.readers):
+            more |= reader.follow(self.ring, most, self._metrics)
+        return more

@@ -1,0 +1,175 @@
+# -*- test-case-name: tests.unit.test_bus_publisher -*-
+"""Publishing with confirms: a window on the wire, everything else waiting its turn, nothing forgotten.
+
+A message waits until it is written, then until the broker acks it. A nack sends it back to waiting after a while; a
+lost connection sends everything unconfirmed back at once, in its old order, with the same `message_id`. Messages not
+on the wire belong to their publishers, who are to keep to `IBus.window`.
+
+pika's own confirm tracking is not used: it blames the wrong message when one is returned, and has no time limit. A
+broker that stops confirming, for all its heartbeats, is given up after `CONFIRM_LIMIT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from pika.exceptions import AMQPError
+from pika.spec import Basic
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from streamer.bus import deadline, envelope
+from streamer.bus.connection import BrokerConnection, Loss
+from streamer.bus.limits import check
+from streamer.bus.outbox import Outbox, Outgoing
+from streamer.bus.role import Broker, Role
+from streamer.errors import BusStopped, MessageRefused
+from streamer.message import Message
+from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REFUSED, REPUBLISHED
+
+WINDOW = 1000  # publishes on the wire at most
+CONFIRM_LIMIT = 30.0  # seconds the oldest publish may be without its confirm
+NACK_DELAY = 1.0  # seconds until what the broker refused is published again
+
+
+@attrs.define(eq=False)
+class Publisher:
+    """The publishing side of a bus."""
+
+    _log = Logger()
+
+    _broker: Broker
+    window: int = WINDOW
+    role: Role = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: Role("publish", self._broker, self._set_up, self._changed), takes_self=True
+        ),
+    )
+    _channel: Any = None
+    _outbox: Outbox = attrs.field(factory=Outbox)
+    _again: IDelayedCall | None = None
+    _watch: IDelayedCall | None = None
+    _unblocked: float = 0.0  # when the broker last was blocked
+    _flushing: Deferred[None] | None = None
+    _stopped: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message would go on the wire now."""
+        connection = self.role.connection
+        return self.role.ready and connection is not None and connection.gate.open and not self._stopped
+
+    def publish(self, message: Message) -> Deferred[None]:
+        """See IBus."""
+        if self._stopped:
+            return fail(BusStopped("the bus is stopped"))
+        try:
+            check(message)
+        except MessageRefused as error:
+            self._broker.metrics.add(REFUSED, message.exchange)
+            return fail(error)
+        outgoing = self._outbox.add(message, envelope.properties(message))
+        self._send()
+        return outgoing.taken
+
+    async def stop(self) -> None:
+        """Take no more; wait for confirms while there is a connection to get them from, then fail what is left."""
+        self._stopped = True
+        if self.role.ready and len(self._outbox):
+            self._flushing = Deferred()
+            self._send()
+            try:
+                await deadline.within(self._broker.clock, deadline.FLUSH, self._flushing, "confirm the last messages")
+            except TimeoutError as error:
+                self._log.warn("{error}; their publishers get them back", error=error)
+        await self.role.stop()
+        self._recover()
+        while (outgoing := self._outbox.next()) is not None:
+            outgoing.taken.errback(BusStopped("the bus stopped before the broker confirmed"))
+        self._measure()
+
+    async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
+        self._recover()
+        await connection.call(channel.confirm_delivery, ack_nack_callback=self._told)
+        self._channel = channel
+
+    def _changed(self) -> None:
+        connection = self.role.connection
+        if connection is None:
+            self._recover()
+            if self._flushing is not None and not self._flushing.called:
+                self._flushing.callback(None)
+        elif connection.gate.blocked is not None:
+            self._unblocked = self._broker.clock.seconds()
+        else:
+            self._unblocked = self._unblocked and self._broker.clock.seconds()
+            self._send()
+
+    def _send(self) -> None:
+        connection = self.role.connection
+        if connection is None or not self.role.ready:
+            return
+        while self._outbox.unconfirmed < self.window and connection.gate.open:
+            outgoing = self._outbox.next()
+            if outgoing is None:
+                break
+            message = outgoing.message
+            try:
+                self._channel.basic_publish(message.exchange, message.topic, message.body, outgoing.properties)
+            except AMQPError as error:
+                self._outbox.give_back([outgoing])
+                connection.abort(Loss("channel", f"cannot publish: {error!r}"))
+                return
+            self._outbox.sent(outgoing, self._broker.clock.seconds())
+        if self._watch is None and self._outbox.unconfirmed:
+            self._watch = self._broker.clock.callLater(CONFIRM_LIMIT, self._check_head)
+
+    def _told(self, frame: Any) -> None:
+        """The broker acked or nacked."""
+        acked = isinstance(frame.method, Basic.Ack)
+        for outgoing in self._outbox.settle(frame.method.delivery_tag, frame.method.multiple, acked):
+            if acked:
+                self._broker.metrics.add(PUBLISHED, outgoing.message.exchange)
+                outgoing.taken.callback(None)
+            else:
+                self._broker.metrics.add(BUS_NACKED, outgoing.message.exchange)
+        if not acked and self._again is None:
+            self._again = self._broker.clock.callLater(NACK_DELAY, self._retry)
+        self._send()
+        self._measure()
+        if self._flushing is not None and not len(self._outbox) and not self._flushing.called:
+            self._flushing.callback(None)
+
+    def _retry(self) -> None:
+        self._again = None
+        self._measure(self._outbox.retry())
+        self._send()
+
+    def _recover(self) -> None:
+        """The channel is gone."""
+        for call in (self._again, self._watch):
+            if call is not None:
+                call.cancel()
+        self._again = self._watch = None
+        self._measure(self._outbox.recover())
+
+    def _check_head(self) -> None:
+        self._watch = None
+        head, connection, now = self._outbox.head, self.role.connection, self._broker.clock.seconds()
+        if head is None or connection is None:
+            return
+        since = now if connection.gate.blocked is not None else max(head, self._unblocked)
+        if now - since >= CONFIRM_LIMIT:
+            connection.abort(Loss("unconfirmed", f"the broker confirmed nothing for {CONFIRM_LIMIT:g} s"))
+        else:
+            self._watch = self._broker.clock.callLater(since + CONFIRM_LIMIT - now, self._check_head)
+
+    def _measure(self, again: Sequence[Outgoing] = ()) -> None:
+        for outgoing in again:
+            self._broker.metrics.add(REPUBLISHED, outgoing.message.exchange)
+        self._broker.metrics.set(BUS_UNCONFIRMED, to=self._outbox.unconfirmed)
+        self._broker.metrics.set(BUS_PENDING, to=self._outbox.waiting)

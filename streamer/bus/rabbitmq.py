@@ -1,0 +1,139 @@
+# -*- test-case-name: tests.integration.test_bus_contract -*-
+"""The bus over RabbitMQ, by pika. Three verbs, each with roles (connections) of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import random
+from collections.abc import Callable
+from typing import Any
+
+from pika import ConnectionParameters, PlainCredentials
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface import implementer
+
+from streamer.bus import topology
+from streamer.bus.address import Address
+from streamer.bus.crew import Crew
+from streamer.bus.publisher import WINDOW, Publisher
+from streamer.bus.reader import Reader
+from streamer.bus.role import Broker
+from streamer.bus.worker import Worker
+from streamer.errors import BusStopped
+from streamer.interfaces import Handler, IBus, ILog, ISubscription, Receiver
+from streamer.message import Message
+from streamer.metrics import Metrics
+from streamer.policy.delivery import retry_delay
+
+HEARTBEAT = 15  # seconds; a dead peer is noticed after 20 to 40 s
+
+
+@implementer(IBus)
+class RabbitBus(Service):
+    """See IBus.
+
+    Args:
+        address: where the broker is.
+        reactor: of the process.
+        metrics: where counts go.
+        name: shown by the broker for our connections, before the role.
+        jitter: gives numbers from 0 up to 1.
+        delay: attempt number to the seconds a failed delivery is held.
+
+    Raises:
+        ValueError: the address names a file that cannot be used.
+    """
+
+    window = WINDOW
+
+    def __init__(
+        self,
+        address: Address,
+        reactor: Any,
+        metrics: Metrics,
+        name: str = "streamer",
+        *,
+        jitter: Callable[[], float] = random.random,
+        delay: Callable[[int], float] = retry_delay,
+    ) -> None:
+        self._address = address
+        self._metrics = metrics
+        self._client = name
+        self._delay = delay
+        self._broker = Broker(address.endpoints(reactor), self._parameters, reactor, metrics, jitter)
+        self._publisher = Publisher(self._broker)
+        self._subscriptions: list[Worker | Reader] = []
+        self._stopped = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message published now would go on the wire."""
+        return self._publisher.ready
+
+    @property
+    def status(self) -> str:
+        """One sentence for each connection, with the broker's reason where one is not well."""
+        roles = [self._publisher.role, *(subscription.role for subscription in self._subscriptions)]
+        connection = self._publisher.role.connection
+        blocked = connection.gate.blocked if connection is not None else None
+        warning = f"the broker takes no messages ({blocked}); " if blocked else ""
+        return warning + "; ".join(role.status for role in roles)
+
+    def startService(self) -> None:
+        """Connect all roles."""
+        Service.startService(self)
+        self._publisher.role.start()
+        for subscription in self._subscriptions:
+            subscription.role.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop taking, let handlers finish (they may publish), wait for confirms, close; each with a deadline."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def publish(self, message: Message) -> Deferred[None]:
+        """See IBus."""
+        return self._publisher.publish(message)
+
+    def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
+        """See IBus."""
+        if queue not in topology.QUEUES:
+            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(topology.QUEUES)}")
+        if not 1 <= prefetch <= 65535:
+            raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
+        crew = Crew(queue, handler, prefetch, self._broker.clock, self._metrics, self._delay)
+        worker = Worker(self._broker, queue, crew, prefetch)
+        self._subscribe(worker)
+        return ISubscription(worker)
+
+    def log(self, history: float, receive: Receiver) -> ILog:
+        """See IBus."""
+        reader = Reader(self._broker, history, receive)
+        self._subscribe(reader)
+        return ILog(reader)
+
+    def _subscribe(self, subscription: Worker | Reader) -> None:
+        if self._stopped:
+            raise BusStopped("the bus is stopped")
+        self._subscriptions.append(subscription)
+        if self.running:
+            subscription.role.start()
+
+    async def _stop(self) -> None:
+        self._stopped = True
+        await gatherResults([subscription.stop() for subscription in self._subscriptions])
+        self._subscriptions.clear()
+        await self._publisher.stop()
+        Service.stopService(self)
+
+    def _parameters(self, role: str) -> ConnectionParameters:
+        return ConnectionParameters(
+            virtual_host=self._address.vhost,
+            credentials=PlainCredentials(self._address.user, self._address.password),
+            heartbeat=HEARTBEAT,
+            client_properties={
+                "connection_name": f"{self._client} {role}",
+                "product": "streamer",
+                "version": importlib.metadata.version("streamer"),
+            },
+        )

@@ -1,0 +1,199 @@
+# -*- test-case-name: tests.unit.test_bus_role -*-
+"""Keeps one connection of one role: connects, declares the topology, sets the role up, and does it all again when it
+is lost.
+
+A role is publishing, one `work` or one `log`. Connection, channel and consumer live and die together: whatever
+surprises us ends the connection, for starting anew has far fewer states than repairing. Publishing has a connection of
+its own, because the broker stops reading from connections that publish when it runs out of memory or disk.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from streamer.bus import deadline
+from streamer.bus.connection import BrokerConnection, Loss
+from streamer.bus.topology import declares
+from streamer.metrics import BUS_BLOCKED, BUS_CONNECTED, BUS_ENDINGS, Metrics
+from streamer.policy.delivery import Reconnect
+
+Setup = Callable[[BrokerConnection, Any], Awaitable[None]]
+
+
+class State(enum.Enum):
+    """Where a role is; `Role` moves through them in this order, and from any to WAITING or STOPPED."""
+
+    IDLE = "not started"
+    CONNECTING = "connecting"
+    OPENING = "logging in"
+    DECLARING = "declaring the topology"
+    RUNNING = "connected"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+@attrs.define
+class Broker:
+    """What all roles of a bus share.
+
+    Args:
+        endpoints: name and client endpoint of each host, tried in turn.
+        parameters: makes pika's parameters for a connection of that name.
+        random: jitter, a number from 0 up to 1.
+    """
+
+    endpoints: Sequence[tuple[str, Any]]
+    parameters: Callable[[str], Any]
+    clock: IReactorTime
+    metrics: Metrics
+    random: Callable[[], float]
+
+
+@attrs.define(eq=False)
+class Role:
+    """A supervised connection.
+
+    Args:
+        name: bounded, for metrics and logs: `publish`, `work streamer.enrich`, `log`.
+        setup: given the connection and a channel on which the topology stands; when it returns, the role is ready.
+        changed: called when the role became ready, lost its connection, or the connection's gate changed.
+    """
+
+    _log = Logger()
+
+    name: str
+    _broker: Broker
+    _setup: Setup
+    _changed: Callable[[], None]
+    connection: BrokerConnection | None = None
+    state: State = State.IDLE
+    _detail: str = ""
+    _attempt: int = 0
+    _since: float = 0.0
+    _loop: Deferred[None] | None = None
+    _finished: list[Deferred[None]] = attrs.field(factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Set up, and the connection lives."""
+        return self.state is State.RUNNING
+
+    @property
+    def status(self) -> str:
+        """A sentence for the operator."""
+        return f"{self.name}: {self.state.value}{self._detail}"
+
+    def start(self) -> None:
+        """Begin; a role that has begun or stopped stays as it is."""
+        if self.state is State.IDLE:
+            self._attempt = int(self._broker.random() * len(self._broker.endpoints))
+            self.state = State.CONNECTING
+            self._loop = Deferred.fromCoroutine(self._run()).addErrback(self._broken)
+
+    def stop(self) -> Deferred[None]:
+        """Take leave of the broker, with a deadline, and fire when all is quiet."""
+        was, self.state = self.state, State.STOPPED
+        self._detail = ""
+        if self._loop is None:
+            return succeed(None)
+        finished: Deferred[None] = Deferred()
+        loop, connection = self._loop, self.connection
+        loop.addBoth(lambda _: finished.callback(None))
+        if connection is None or not connection.alive:
+            loop.cancel()
+        elif was is State.RUNNING:
+            connection.close()
+        else:
+            connection.abort(Loss("stopped", "stopped while connecting"))
+        return finished
+
+    @property
+    def _stopped(self) -> bool:
+        return self.state is State.STOPPED
+
+    async def _run(self) -> None:
+        reconnect = Reconnect(self._broker.random)
+        while not self._stopped:
+            self._since = 0.0
+            loss = await self._connect()
+            if self._stopped:
+                return
+            self._broker.metrics.add(BUS_ENDINGS, self.name, loss.cause)
+            ran = self._broker.clock.seconds() - self._since if self._since else 0.0
+            delay = reconnect.delay(ran)
+            self._become(State.WAITING, f" to connect again after: {loss.detail}")
+            self._log.warn("{role}: {loss}; again in {delay:.1f} s", role=self.name, loss=loss.detail, delay=delay)
+            await deferLater(self._broker.clock, delay)
+
+    async def _connect(self) -> Loss:
+        """One connection, from its first packet to its end. Never fails, but for cancellation."""
+        host, endpoint = self._broker.endpoints[self._attempt % len(self._broker.endpoints)]
+        self._attempt += 1
+        self.connection = connection = BrokerConnection(self._broker.parameters(self.name), self._broker.clock)
+        connection.gate.changed = self._gate_changed
+        clock = self._broker.clock
+        try:
+            self._become(State.CONNECTING, f" to {host}")
+            factory = Factory.forProtocol(lambda: connection)
+            factory.noisy = False  # we tell of connections ourselves
+            await deadline.within(clock, deadline.CONNECT, endpoint.connect(factory), f"connect to {host}")
+            self._become(State.OPENING, f" at {host}")
+            await deadline.within(clock, deadline.HANDSHAKE, connection.opened, f"the login at {host}")
+            self._become(State.DECLARING, f" at {host}")
+            setting_up = Deferred.fromCoroutine(self._set_up(connection))
+            await deadline.within(clock, deadline.SETUP, setting_up, f"declare the topology at {host}")
+            self._since = clock.seconds()
+            self._log.info("{role}: connected to {host}", role=self.name, host=host)
+            self._broker.metrics.set(BUS_CONNECTED, self.name, to=1)
+            self._become(State.RUNNING, f" to {host}")
+            return await connection.ended
+        except CancelledError:
+            connection.abort(Loss("stopped", "stopped while connecting"))
+            raise
+        except TimeoutError as error:
+            connection.abort(Loss("timeout", str(error)))
+            return connection.loss or Loss("timeout", str(error))
+        except Exception as error:
+            connection.abort(Loss("refused", f"cannot use {host}: {error}"))
+            return connection.loss or Loss("refused", str(error))
+        finally:
+            if connection.transport is not None:
+                await connection.ended
+            self.connection = None
+            self._broker.metrics.set(BUS_CONNECTED, self.name, to=0)
+            self._broker.metrics.set(BUS_BLOCKED, self.name, to=0)
+            if self.state is State.RUNNING:
+                self.state = State.WAITING
+            self._changed()
+
+    async def _set_up(self, connection: BrokerConnection) -> None:
+        channel = await connection.channel()
+        for declare in declares():
+            await connection.call(getattr(channel, declare.method), **declare.keywords)
+        await self._setup(connection, channel)
+
+    def _become(self, state: State, detail: str) -> None:
+        if self.state is not State.STOPPED:
+            self.state, self._detail = state, detail
+            if state is State.RUNNING:
+                self._changed()
+
+    def _gate_changed(self) -> None:
+        if self.connection is not None:
+            self._broker.metrics.set(BUS_BLOCKED, self.name, to=float(self.connection.gate.blocked is not None))
+        self._changed()
+
+    def _broken(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("{role}: the supervisor broke; this is a defect", failure=failure, role=self.name)
+            self.state, self._detail = State.STOPPED, f" by a defect: {failure.getErrorMessage()}"

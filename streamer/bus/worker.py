@@ -1,0 +1,103 @@
+# -*- test-case-name: tests.integration.test_bus_contract -*-
+"""A running `work` on RabbitMQ: one connection, one channel, one consumer, and the crew that handles what it gets."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import attrs
+from pika.exceptions import AMQPError
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from streamer.bus import deadline, envelope
+from streamer.bus.acks import Acks, tell
+from streamer.bus.connection import BrokerConnection, ConnectionLost
+from streamer.bus.crew import Crew
+from streamer.bus.role import Broker, Role
+from streamer.interfaces import ISubscription
+from streamer.message import Decision, Delivery
+
+
+@implementer(ISubscription)
+@attrs.define(eq=False)
+class Worker:
+    """See IBus.work."""
+
+    _log = Logger()
+
+    _broker: Broker
+    _queue: str
+    _crew: Crew
+    _prefetch: int
+    role: Role = attrs.field(init=False)
+    _channel: Any = None
+    _consumer: str = ""
+    _acks: Acks | None = None
+    _stopping: Deferred[None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.role = Role(f"work {self._queue}", self._broker, self._set_up, self._changed)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the broker confirmed the consumer."""
+        return self.role.ready and self._stopping is None
+
+    def stop(self) -> Deferred[None]:
+        """See ISubscription. Handlers get `deadline.DRAIN` seconds; what they do not finish is delivered again."""
+        finished: Deferred[None] = Deferred()
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        self._stopping.addBoth(lambda _: finished.callback(None))
+        return finished
+
+    async def _stop(self) -> None:
+        clock = self._broker.clock
+        try:
+            if self.role.ready and self.role.connection is not None:
+                cancelling = self.role.connection.call(self._channel.basic_cancel, consumer_tag=self._consumer)
+                await deadline.within(clock, deadline.CLOSE, cancelling, "cancel the consumer")
+        except (ConnectionLost, TimeoutError) as error:
+            self._log.info("{role}: while stopping: {error}", role=self.role.name, error=error)
+        try:
+            await deadline.within(clock, deadline.DRAIN, self._crew.drain(), "let the handlers finish")
+        except TimeoutError as error:
+            self._log.warn("{role}: {error}; what they had is delivered again", role=self.role.name, error=error)
+        if self._acks is not None:
+            self._acks.flush()
+        await self.role.stop()
+
+    async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
+        if self._stopping is not None:
+            return
+        acks = Acks.for_prefetch(self._prefetch, partial(tell, channel), self._broker.clock)
+        self._channel, self._acks = channel, acks
+        await connection.call(channel.basic_qos, prefetch_count=self._prefetch)
+        consuming = connection.call(
+            channel.basic_consume, queue=self._queue, on_message_callback=partial(self._delivered, acks)
+        )
+        self._consumer = (await consuming).method.consumer_tag
+
+    def _changed(self) -> None:
+        if self.role.connection is None and self._acks is not None:
+            self._acks.close()
+            self._acks = None
+            self._crew.forget_waiting()
+
+    def _delivered(self, acks: Acks, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        tag = method.delivery_tag
+        acks.delivered(tag)
+        delivery = Delivery(envelope.message(method, properties, body), envelope.attempt(properties))
+        self._crew.take(delivery, partial(self._settle, acks, channel, tag))
+
+    def _settle(self, acks: Acks, channel: Any, tag: int, decision: Decision) -> None:
+        if decision is Decision.ACK:
+            acks.done(tag)
+        elif acks.settled(tag):
+            try:
+                channel.basic_reject(tag, requeue=decision is Decision.RETRY)
+            except AMQPError:
+                pass  # the channel is gone: the broker delivers it again

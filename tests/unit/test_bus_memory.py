@@ -1,0 +1,192 @@
+"""The in-process bus: the contract, on a Clock, and what only it does."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.bus import topology
+from streamer.bus.memory import MemoryBus
+from streamer.errors import BusStopped
+from streamer.message import Decision, Entry
+from streamer.metrics import BUS_CONNECTED, BUS_DROPPED, BUS_UNROUTED, LOG_SKIPPED, Metrics
+from tests import bus_contract
+from tests.bus_contract import POLL, Kit, Notes, event, raw
+
+NOW = 1_795_000_000.0  # seconds since the epoch
+
+
+@pytest.mark.parametrize("check", bus_contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract(check: bus_contract.Check) -> None:
+    """The in-process bus keeps each promise of the contract, and leaves no timer behind."""
+    clock = Clock()
+    clock.advance(NOW)
+    kit = Kit(clock, lambda metrics, delay: shared(clock, metrics, delay, kits))
+    kits: list[MemoryBus] = []
+
+    async def whole() -> None:
+        try:
+            await check(kit)
+        finally:
+            await kit.stop()
+
+    running = Deferred.fromCoroutine(whole())
+    results: list[object] = []
+    running.addBoth(results.append)
+    while not results:
+        clock.advance(POLL)
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    assert clock.getDelayedCalls() == []
+
+
+def shared(clock: Clock, metrics: Metrics, delay: object, made: list[MemoryBus]) -> MemoryBus:
+    """A second bus "on the same broker" is the same one in memory."""
+    if not made:
+        made.append(MemoryBus(clock, metrics, delay=delay))  # type: ignore[arg-type]
+    return made[0]
+
+
+class MemoryBusTests(SynchronousTestCase):
+    """What only the in-process bus does."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.metrics = Metrics()
+        self.bus = MemoryBus(self.clock, self.metrics)
+
+    def test_before_start(self) -> None:
+        """Messages are taken before the start, but handed out only after it."""
+        notes = Notes()
+        work = self.bus.work(topology.ENRICH, notes, 10)
+        self.assertIsNone(self.successResultOf(self.bus.publish(raw(1))))
+        self.clock.advance(1)
+        self.assertEqual(notes.got, [])
+        self.assertFalse(work.ready)
+        self.bus.startService()
+        self.clock.advance(0)
+        self.assertEqual(len(notes.got), 1)
+        self.assertTrue(work.ready)
+        self.assertEqual(self.metrics.value(BUS_CONNECTED, "memory"), 1)
+
+    def test_never_within_publish(self) -> None:
+        """A handler or a receiver never runs inside the publisher's call."""
+        self.bus.startService()
+        notes, entries = Notes(), list[Entry]()
+        self.bus.work(topology.TRENDS, notes, 10)
+        self.bus.log(0, entries.append)
+        self.clock.advance(0)
+        self.bus.publish(event(1))
+        self.assertEqual((notes.got, entries), ([], []))
+        self.clock.advance(0)
+        self.assertEqual((len(notes.got), len(entries)), (1, 1))
+
+    def test_full_queue_holds_publishers(self) -> None:
+        """At its limit the work queue takes messages but answers late, and fails the late ones when it stops."""
+        self.bus.startService()
+        queue = self.bus._broker.queues[topology.ENRICH]
+        queue.max_messages = 2
+        answers = [self.bus.publish(raw(number)) for number in range(5)]
+        self.assertEqual([answer.called for answer in answers], [True, True, False, False, False])
+        gates: list[Deferred[Decision]] = []
+
+        def handler(delivery: object) -> Deferred[Decision]:
+            gates.append(Deferred())
+            return gates[-1]
+
+        self.bus.work(topology.ENRICH, handler, 2)
+        self.clock.advance(0)
+        # Two are under way, three wait: still over the limit until the third one begins.
+        gates[0].callback(Decision.ACK)
+        self.clock.advance(0)
+        self.assertEqual([answer.called for answer in answers], [True] * 5)
+        late = self.bus.publish(raw(5))
+        stopping = self.bus.stopService()
+        for gate in gates[1:]:
+            gate.callback(Decision.ACK)
+        self.successResultOf(stopping)
+        self.failureResultOf(late, BusStopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_full_queue_drops_oldest(self) -> None:
+        """A queue nobody must wait for drops its oldest, and counts them; bytes count as well as messages."""
+        queue = self.bus._broker.queues[topology.TRENDS]
+        queue.max_messages = 3
+        queue.max_bytes = 10
+        for number in range(5):
+            self.successResultOf(self.bus.publish(event(number, body=b"1234")))
+        self.assertEqual(len(queue), 2)
+        self.assertEqual(self.metrics.value(BUS_DROPPED, topology.TRENDS), 3)
+
+    def test_log_skips(self) -> None:
+        """A reader that the log overtakes goes on with what is left, and the loss is counted."""
+        self.bus.startService()
+        entries: list[Entry] = []
+        self.bus.log(0, entries.append)
+        self.bus._broker.log.ring.max_entries = 3
+        for number in range(10):
+            self.bus.publish(event(number))
+        self.clock.advance(0)
+        self.assertEqual([entry.offset for entry in entries], [7, 8, 9])
+        self.assertEqual(self.metrics.value(LOG_SKIPPED), 7)
+        self.assertEqual(self.metrics.value(BUS_DROPPED, topology.LOG), 7)
+
+    def test_history_by_time(self) -> None:
+        """History is counted back from now, by when the log took an entry."""
+        self.bus.startService()
+        for number in range(10):
+            self.bus.publish(event(number))
+            self.clock.advance(1)
+        entries: list[Entry] = []
+        log = self.bus.log(3, entries.append)
+        self.assertNoResult(log.caught_up)
+        self.clock.advance(0)
+        self.successResultOf(log.caught_up)
+        self.assertEqual([entry.offset for entry in entries], [7, 8, 9])
+
+    def test_turns_are_bounded(self) -> None:
+        """A long queue is handed out over several turns of the reactor."""
+        self.bus.startService()
+        notes = Notes()
+        self.bus.work(topology.ENRICH, notes, 1000)
+        for number in range(600):
+            self.bus.publish(raw(number))
+        handed: list[int] = []
+        self.clock.callLater(0, lambda: handed.append(len(notes.got)))  # due after the first turn, before the second
+        self.clock.advance(0)
+        self.assertEqual(handed, [256])
+        self.assertEqual(len(notes.got), 600)
+
+    def test_stuck_handler(self) -> None:
+        """A handler that never ends delays the stop by a bounded time only."""
+        self.bus.startService()
+        self.bus.work(topology.ENRICH, lambda delivery: Deferred(), 1)
+        self.bus.publish(raw(1))
+        self.clock.advance(0)
+        stopping = self.bus.stopService()
+        self.clock.advance(19)
+        self.assertNoResult(stopping)
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unknown_queue(self) -> None:
+        """An unknown queue is an error that lists the known ones; so is a prefetch out of range."""
+        with self.assertRaisesRegex(ValueError, "known are streamer.unrouted, streamer.dead, streamer.enrich"):
+            self.bus.work("streamer.enrch", Notes(), 1)
+        with self.assertRaisesRegex(ValueError, "prefetch must be 1 to 65535, not 0"):
+            self.bus.work(topology.ENRICH, Notes(), 0)
+
+    def test_status(self) -> None:
+        """The status tells what waits where, and the unrouted are counted."""
+        self.bus.startService()
+        self.bus.publish(raw(1, topic="other"))  # type: ignore[arg-type]
+        self.bus.publish(event(1))
+        self.assertEqual(
+            self.bus.status, "in this process; waiting: 1 in streamer.unrouted, 1 in streamer.trends; log at 1"
+        )
+        self.assertEqual(self.metrics.value(BUS_UNROUTED, "streamer.raw"), 1)

@@ -1,0 +1,160 @@
+"""Reading the log from a broker that does as the test says."""
+
+from __future__ import annotations
+
+from pika import ConnectionParameters, spec
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.bus import envelope, role
+from streamer.bus.acks import FLUSH_AFTER
+from streamer.bus.reader import QUIET, RECOGNISE, Reader
+from streamer.message import Entry
+from streamer.metrics import BUS_ENDINGS, LOG_REPEATED, LOG_RESET, Metrics
+from tests.bus_broker import Broker
+from tests.bus_contract import event
+
+NOW = 1_795_000_000  # seconds since the epoch
+
+
+class ReaderTests(SynchronousTestCase):
+    """Where it starts, what it drops, when it has caught up."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.metrics = Metrics()
+        self.broker = Broker(self.clock)
+        self.entries: list[Entry] = []
+
+    def reader(self, history: float) -> Reader:
+        shared = role.Broker(
+            [("here", self.broker)],
+            lambda name: ConnectionParameters(heartbeat=0),
+            self.clock,
+            self.metrics,
+            lambda: 0.5,
+        )
+        reader = Reader(shared, history, self.entries.append)
+        reader.role.start()
+        self.clock.advance(0)
+        self.assertTrue(reader.ready)
+        return reader
+
+    def deliver(self, tag: int, offset: int, number: int | None = None, made: float = 0.0) -> None:
+        message = event(offset if number is None else number, timestamp_ms=int((NOW + made) * 1000))
+        properties = envelope.properties(message)
+        properties.headers["x-stream-offset"] = offset
+        self.broker.deliver(tag, properties, message.body)
+
+    def lose(self) -> None:
+        self.broker.link.abortConnection()
+        self.clock.pump([0, 0.1])
+
+    def start(self) -> object:
+        consumes = [method for method in self.broker.methods if isinstance(method, spec.Basic.Consume)]
+        return consumes[-1].arguments["x-stream-offset"]
+
+    def stop(self, reader: Reader) -> None:
+        stopping = reader.stop()
+        self.clock.advance(0)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def offsets(self) -> list[int]:
+        return [entry.offset for entry in self.entries]
+
+    def test_quiet_log(self) -> None:
+        """With nothing coming for a while the history is read."""
+        reader = self.reader(600)
+        self.assertEqual(self.start(), "601s")
+        self.clock.advance(QUIET - 0.1)
+        self.deliver(1, 7, made=-60)
+        self.clock.advance(QUIET - 0.1)
+        self.assertNoResult(reader.caught_up)
+        self.clock.advance(0.1)
+        self.successResultOf(reader.caught_up)
+        self.assertEqual(self.offsets(), [7])
+        self.stop(reader)
+
+    def test_busy_log(self) -> None:
+        """An entry made after the start tells that the history is read, however busy the log is."""
+        reader = self.reader(600)
+        self.deliver(1, 7, made=-60)
+        self.assertNoResult(reader.caught_up)
+        self.deliver(2, 8, made=0.001)
+        self.successResultOf(reader.caught_up)
+        self.stop(reader)
+
+    def test_no_history(self) -> None:
+        """Without history it has caught up as soon as the broker confirms the consumer."""
+        reader = self.reader(0)
+        self.assertEqual(self.start(), "next")
+        self.successResultOf(reader.caught_up)
+        self.stop(reader)
+
+    def test_lost_before_first_entry(self) -> None:
+        """A connection lost before the first entry leaves no hole: the next one looks back to the first start."""
+        reader = self.reader(0)
+        self.clock.advance(10)
+        self.lose()
+        self.assertEqual(self.start(), "12s")
+        self.stop(reader)
+
+    def test_goes_on(self) -> None:
+        """After a loss it starts at the last entry, and drops what it had, counted."""
+        reader = self.reader(600)
+        for tag, offset in enumerate((7, 8, 9), 1):
+            self.deliver(tag, offset)
+        self.lose()
+        self.assertEqual(self.start(), 9)
+        for tag, offset in enumerate((6, 7, 8, 9, 10), 1):
+            self.deliver(tag, offset)
+        self.clock.advance(RECOGNISE)
+        self.assertEqual(self.offsets(), [7, 8, 9, 10])
+        self.assertEqual(self.metrics.value(LOG_REPEATED), 4)
+        self.assertEqual((self.metrics.total(BUS_ENDINGS), self.metrics.total(LOG_RESET)), (1, 0))
+        self.stop(reader)
+
+    def test_acks_are_credit(self) -> None:
+        """Repeats are acked as well as new entries: the broker would stop sending otherwise."""
+        reader = self.reader(600)
+        self.deliver(1, 7)
+        self.lose()
+        self.deliver(1, 7)
+        self.deliver(2, 8)
+        self.clock.advance(FLUSH_AFTER)
+        acks = [method for method in self.broker.methods if isinstance(method, spec.Basic.Ack)]
+        self.assertEqual((acks[-1].delivery_tag, acks[-1].multiple), (2, True))
+        self.stop(reader)
+
+    def test_another_log(self) -> None:
+        """Another entry in the last one's place: the new log is read by time, from its first entry."""
+        reader = self.reader(600)
+        self.deliver(1, 7)
+        self.clock.advance(100)
+        self.lose()
+        self.deliver(1, 7, number=1007)
+        self.deliver(2, 8, number=1008)
+        self.clock.pump([0, 0.2, 0])
+        self.assertEqual(self.start(), "102s")
+        for tag, offset in enumerate(range(3), 1):
+            self.deliver(tag, offset, number=1000 + offset)
+        self.assertEqual(self.offsets(), [7, 0, 1, 2])
+        self.assertEqual(self.metrics.value(LOG_RESET), 1)
+        self.lose()
+        self.clock.advance(0.4)
+        self.assertEqual(self.start(), 2)
+        self.stop(reader)
+
+    def test_shorter_log(self) -> None:
+        """No entry at all after a loss: the log is shorter than it was, and read by time."""
+        reader = self.reader(600)
+        self.deliver(1, 7)
+        self.lose()
+        self.clock.pump([RECOGNISE, 0, 0.2])
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "log", "doubt"), 1)
+        self.assertEqual(self.start(), "5s")
+        self.deliver(1, 0, number=1000)
+        self.assertEqual(self.offsets(), [7, 0])
+        self.stop(reader)

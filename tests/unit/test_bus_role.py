@@ -1,0 +1,155 @@
+"""A role's way through connecting, logging in, declaring and running, and each way it can end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pika import ConnectionParameters, spec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.bus import deadline, role
+from streamer.bus.role import Role
+from streamer.bus.topology import declares
+from streamer.metrics import BUS_CONNECTED, BUS_ENDINGS, Metrics
+from tests.bus_broker import REPLIES, Broker
+
+
+class Silent:
+    """An endpoint that never answers."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        return Deferred(lambda _: setattr(self, "cancelled", self.cancelled + 1))
+
+
+class RoleTests(SynchronousTestCase):
+    """One connection after another."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_795_000_000)
+        self.metrics = Metrics()
+        self.broker = Broker(self.clock)
+        self.setups = 0
+
+    def role(self, *endpoints: Any) -> Role:
+        async def set_up(connection: Any, channel: Any) -> None:
+            self.setups += 1
+
+        found = [(f"host{number}", endpoint) for number, endpoint in enumerate(endpoints or (self.broker,))]
+        shared = role.Broker(found, lambda name: ConnectionParameters(), self.clock, self.metrics, lambda: 0.5)
+        made = Role("test", shared, set_up, lambda: None)
+        made.start()
+        self.clock.advance(0)
+        return made
+
+    def stop(self, made: Role) -> None:
+        stopping = made.stop()
+        self.clock.advance(0)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.metrics.value(BUS_CONNECTED, "test"), 0)
+
+    def test_runs(self) -> None:
+        """A role logs in, declares the whole topology, sets itself up, and is ready."""
+        made = self.role()
+        self.assertTrue(made.ready)
+        self.assertEqual(made.status, "test: connected to host0")
+        asked = [type(method) for method in self.broker.methods if type(method) in REPLIES]
+        topology = [kind for kind in asked if kind in (spec.Exchange.Declare, spec.Queue.Declare, spec.Queue.Bind)]
+        self.assertEqual((len(topology), self.setups), (len(declares()), 1))
+        self.assertEqual(self.metrics.value(BUS_CONNECTED, "test"), 1)
+        self.stop(made)
+
+    def test_every_connection_declares(self) -> None:
+        """The topology is declared again after every loss."""
+        made = self.role()
+        before = len(self.broker.methods)
+        self.broker.link.abortConnection()
+        self.clock.pump([0, 0.1])
+        self.assertTrue(made.ready)
+        self.assertEqual((len(self.broker.methods), self.setups), (2 * before, 2))
+        self.stop(made)
+
+    def test_connect_deadline(self) -> None:
+        """A host that does not answer is given up, and the next one tried."""
+        silent = Silent()
+        made = self.role(Silent(), silent, self.broker)  # the jitter of one half begins at the second
+        self.assertEqual(made.status, "test: connecting to host1")
+        self.clock.advance(deadline.CONNECT)
+        self.assertEqual(silent.cancelled, 1)
+        self.assertIn("no answer within 10 s to connect to host1", made.status)
+        self.clock.pump([0.1, 0])
+        self.assertTrue(made.ready)
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "timeout"), 1)
+        self.stop(made)
+
+    def test_handshake_deadline(self) -> None:
+        """A broker that takes the connection and says nothing is cut off."""
+        self.broker.frozen = True
+        made = self.role()
+        self.assertEqual(made.status, "test: logging in at host0")
+        self.clock.pump([deadline.HANDSHAKE, 0])
+        self.assertTrue(self.broker.link.gone)
+        self.assertIn("no answer within 10 s to the login at host0", made.status)
+        self.stop(made)
+
+    def test_topology_deadline(self) -> None:
+        """A broker that stops answering while we declare is cut off."""
+        answer = REPLIES.pop(spec.Queue.Bind)
+        self.addCleanup(REPLIES.__setitem__, spec.Queue.Bind, answer)
+        made = self.role()
+        self.assertEqual(made.status, "test: declaring the topology at host0")
+        self.clock.pump([deadline.SETUP, 0])
+        self.assertIn("no answer within 20 s to declare the topology at host0", made.status)
+        self.stop(made)
+
+    def test_broker_closes(self) -> None:
+        """The broker's reason for closing the connection or the channel is shown; the role starts anew."""
+        made = self.role()
+        self.broker.say(spec.Connection.Close(320, "CONNECTION_FORCED - an exercise", 0, 0), channel=0)
+        self.clock.pump([0])
+        self.assertIn("the broker closed the connection: 320 CONNECTION_FORCED - an exercise", made.status)
+        self.clock.pump([0.1])
+        self.broker.say(spec.Channel.Close(406, "PRECONDITION_FAILED - inequivalent arg", 0, 0))
+        self.clock.pump([0])
+        self.assertIn("the broker closed the channel: 406 PRECONDITION_FAILED - inequivalent arg", made.status)
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "broker"), 2)
+        self.clock.pump([0.2])
+        self.assertTrue(made.ready)
+        self.stop(made)
+
+    def test_garbage(self) -> None:
+        """Bytes that are no AMQP end the connection, loudly."""
+        made = self.role()
+        self.broker.link.protocol.dataReceived(b"\x01\x00\x01\x00\x00\x00\x04\xff\xff\xff\xff\xce")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.clock.pump([0])
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "protocol"), 1)
+        self.stop(made)
+
+    def test_dead_peer(self) -> None:
+        """A peer that falls silent is noticed by its heartbeat, and cut off though it takes no bytes."""
+        made = self.role()
+        self.broker.frozen = True
+        for _ in range(12):
+            self.clock.advance(5)
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "heartbeat"), 1)
+        self.assertFalse(made.ready)
+        self.broker.frozen = False
+        self.stop(made)
+
+    def test_stop_anywhere(self) -> None:
+        """A role stops wherever it is, and leaves nothing behind."""
+        self.stop(self.role(Silent()))
+        self.broker.refuses = 1
+        self.stop(self.role())
+        self.broker.frozen = True
+        self.stop(self.role())
+        never = Role("never", role.Broker([], lambda name: None, self.clock, self.metrics, lambda: 0.5), None, None)  # type: ignore[arg-type]
+        self.successResultOf(never.stop())
+        self.assertEqual(self.metrics.total(BUS_ENDINGS), 1)
