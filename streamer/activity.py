@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_activity -*-
+# -*- test-case-name: tests.unit.test_sources_x_payload -*-
 """What an item says, in words that do not depend on its upstream.
 
 A source decodes its own payload into an `Activity`; hydrators return it with more data points; event kinds read

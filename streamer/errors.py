@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_errors -*-
+# -*- test-case-name: tests.unit.test_settings -*-
 """The exceptions of the house.
 
     StreamerError

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_interfaces -*-
+# -*- test-case-name: tests.unit.test_registry -*-
 """Every seam of the house.
 
 zope interfaces stand where plugins and adapters meet the rooms; wiring casts (`IBus(bus)`), so that a swapped

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_secrets -*-
+# -*- test-case-name: tests.unit.test_settings -*-
 """Secrets come from outside the configuration file, and never go out again.
 
     "$NAME"            the environment variable NAME

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_upstream -*-
+# -*- test-case-name: tests.unit.test_sources_x_filtered -*-
 """The values that pass between a source, which does no I/O, and the adapter that talks to the upstream for it."""
 
 from __future__ import annotations

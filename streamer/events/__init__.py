@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.events -*-
+# -*- test-case-name: tests.unit.test_registry -*-
 """WHAT WE DERIVE, one file each.
 
 A module holds one event kind (a plugin).

@@ -18,9 +18,9 @@ import attrs
 import msgspec
 
 from streamer.fanout.cohort import Batch
-from streamer.fanout.cursor import Cursor
 from streamer.fanout.framing import text_frame
 from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.live import Live
 from streamer.fanout.protocol import events_payload
 from streamer.fanout.replay import Replay, Sent
 from streamer.fanout.subscription import Subscription
@@ -62,10 +62,13 @@ class Flow:
     wake: Wake
     told: str
     subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
-    _live: list[Cursor] = attrs.field(factory=list)  # one after the other; each has more patterns than the last
+    _live: Live = attrs.field(init=False)
     _replays: list[Replay] = attrs.field(factory=list)
     _lag: Lag | None = None  # not told yet
     _turning: bool = False  # the last replay is over, and the client was not told
+
+    def __attrs_post_init__(self) -> None:
+        self._live = Live(self.hub, self.wake)
 
     @property
     def strict(self) -> bool:
@@ -84,7 +87,7 @@ class Flow:
             How many events before the head will be sent because of it, exactly, unless a `Lag` says otherwise.
         """
         self._catch_up()
-        place = self._live_place() if self.subscriptions else subscription.start
+        place = self._live.place if self.subscriptions else subscription.start
         others: tuple[Sent, ...] = tuple((known.matches, known.start) for known in self.subscriptions.values())
         cohort = self.hub.enter(subscription.patterns)
         replay = Replay(subscription, cohort, place, others)
@@ -100,7 +103,7 @@ class Flow:
     def remove(self, id_: str) -> None:
         """Send no more of a subscription's events, but what another relies on it for."""
         self._catch_up()
-        place = self._live_place()
+        place = self._live.place
         subscription = self.subscriptions.pop(id_)
         for replay in self._replays:
             replay.forget(subscription, self.subscriptions.values())
@@ -121,7 +124,7 @@ class Flow:
             self._turning = False
             output = Turn(self._resumable())
         else:
-            output = self._pull_live()
+            output = self._live.pull()
         if output is not None:
             self.told = output.position
         return output
@@ -140,39 +143,11 @@ class Flow:
         self._drop_finished()
         return Batch(text_frame(events_payload(position, events)), len(events), 0, position)
 
-    def _pull_live(self) -> Batch | None:
-        for cursor in self._live:
-            if cursor.left:
-                batch = cursor.cohort.batch(cursor.ordinal, cursor.end)
-                cursor.ordinal = batch.end
-                return batch
-        return None
-
-    def _live_place(self) -> int:
-        for cursor in self._live:
-            place = cursor.place
-            if place is not None:
-                return place
-        return self.hub.journal.head
-
     def _resumable(self) -> str:
-        return self.hub.journal.position(min([self._live_place(), *(replay.place for replay in self._replays)]))
+        return self.hub.journal.position(min([self._live.place, *(replay.place for replay in self._replays)]))
 
     def _go_on(self, place: int) -> None:
-        """Let the live flow go on from a place, and take in the subscriptions that begin later when it is there."""
-        hub = self.hub
-        old, self._live = self._live, []
-        known = self.subscriptions.values()
-        turns = sorted({max(place, subscription.start) for subscription in known})
-        for start, stop in zip(turns, [*turns[1:], None], strict=False):  # no turns, no cursors
-            patterns = frozenset().union(*(one.patterns for one in known if one.start <= start))
-            self._live.append(Cursor.at(hub.enter(patterns), start, stop))
-        if old:
-            hub.unwatch(old[-1].cohort, self.wake)
-        if self._live:
-            hub.watch(self._live[-1].cohort, self.wake)
-        for cursor in old:
-            hub.leave(cursor.cohort)
+        self._live.go_on(place, self.subscriptions.values())
 
     def _catch_up(self) -> None:
         """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""
@@ -182,8 +157,8 @@ class Flow:
                 skipped += replay.recount()
         if skipped:
             self._drop_finished()
-        if any(cursor.lost for cursor in self._live):
-            skipped += sum(cursor.left for cursor in self._live)
+        if self._live.lost:
+            skipped += self._live.left
             head = self.hub.journal.head
             for subscription in self.subscriptions.values():
                 subscription.start = head

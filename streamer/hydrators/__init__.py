@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.hydrators -*-
+# -*- test-case-name: tests.unit.test_registry -*-
 """WHAT WE ADD, one file each.
 
 A module holds one hydrator (a plugin).

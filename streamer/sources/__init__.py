@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.sources -*-
+# -*- test-case-name: tests.unit.test_registry -*-
 """UPSTREAMS, one file each.
 
 A module holds one source type (a plugin) and the source it builds:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_sources_x_answers -*-
+# -*- test-case-name: tests.unit.test_sources_x_filtered -*-
 """What X says when it refuses or ends a stream → an `Ending`.
 
 https://docs.x.com/x-api/fundamentals/response-codes-and-errors and

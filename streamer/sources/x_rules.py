@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_sources_x_rules -*-
+# -*- test-case-name: tests.unit.test_sources_x_filtered -*-
 """X's filter rules: checked before connecting, and made on the server what the configuration says.
 
 https://docs.x.com/x-api/posts/filtered-stream/integrate/build-a-rule

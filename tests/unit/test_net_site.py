@@ -1,6 +1,7 @@
 """The relay's web site, in memory."""
 
 import gzip
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class SiteTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.pages = Path(self.mktemp())
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.pages = Path(folder.name) / "pages"
         for name, content in {
             "index.html": b"<!doctype html><title>x</title>",
             "assets/index-BxY12_a9.js": SCRIPT,
@@ -195,6 +198,8 @@ class SiteTests(SynchronousTestCase):
         self.assertLess(len(transport.value()), len(SCRIPT))
         self.clock.advance(assets.SEND_LIMIT + 1)
         self.assertTrue(transport.disconnected or transport.disconnecting or transport.aborting)
+        transport.producer.stopProducing()  # as a TCP transport does when it is gone: the file is closed
+        channel.connectionLost(Failure(ConnectionDone()))
 
     def test_long_body(self) -> None:
         """A body that nobody asked for is not taken."""

@@ -1,0 +1,66 @@
+# -*- test-case-name: tests.unit.test_plugins -*-
+"""`-c FILE`: the options all four plugins share. Data only; the file is read and checked in `postOptions`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.python import usage
+
+from streamer import settings
+from streamer.bus.factory import check_url
+from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+from streamer.settings import Settings
+
+
+def read(path: str) -> Settings:
+    """Load a configuration and check what only lower rooms can: `twistd … -c` and `streamer check` both call it.
+
+    Raises:
+        ConfigurationError: with every problem and its place.
+    """
+    found = settings.load(path)
+    try:
+        check_url(found.bus.url.reveal())
+    except ValueError as error:
+        raise ConfigurationError([found.problem(("bus", "url"), f"bus.url: {error}")]) from error
+    return found
+
+
+class Options(usage.Options):
+    """Options of `twistd streamer`, `enrich`, `relay` and `pipeline`."""
+
+    optParameters = [["config", "c", "conf/streamer.toml", "Configuration file (TOML)."]]
+
+    settings: Settings
+
+    def postOptions(self) -> None:
+        """Read the file; end the process with exit code 78 and no traceback where it is wrong."""
+        try:
+            self.settings = read(self["config"])
+        except ConfigurationError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+class StreamerOptions(Options):
+    """Options of `twistd streamer`; each `--source` names one, all of the file's without it."""
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self["sources"] = []
+
+    def opt_source(self, name: str) -> None:
+        """Follow this source only; may be given several times."""
+        self["sources"].append(name)
+
+    def postOptions(self) -> None:
+        """As for all, and every `--source` must be one of the file's."""
+        Options.postOptions(self)
+        known: Any = self.settings.sources
+        for name in self["sources"]:
+            if name not in known:
+                names = ", ".join(sorted(known)) or "none"
+                print(f"{self.settings.origin}: has no source {name!r}; there are {names}", file=sys.stderr)
+                raise SystemExit(EXIT_CONFIGURATION)

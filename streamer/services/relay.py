@@ -1,0 +1,177 @@
+# -*- test-case-name: tests.unit.test_services_relay -*-
+"""`twistd relay`: the log of events → everybody who listens; any number of these processes serve the same log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.filepath import FilePath
+
+import streamer
+from streamer.fanout.hub import Hub
+from streamer.fanout.journal import Journal
+from streamer.interfaces import IBus, ILog
+from streamer.metrics import Metrics
+from streamer.net.admission import Admission
+from streamer.net.clients import Clients
+from streamer.net.headers import GuardedSite
+from streamer.net.site import relay_site
+from streamer.net.upgrade import Upgrade
+from streamer.net.websocket import RelayFactory
+from streamer.services.fatal import Fatal
+from streamer.settings import RelaySettings
+
+CATCH_UP_LIMIT = 5.0  # seconds to wait for the log's history before clients are let in without it
+PAGES = Path(streamer.__file__).parent / "_web"
+
+
+class RelayService(Service):
+    """Reads the log and serves clients, from its start to its stop.
+
+    Args:
+        bus: running before this is started, and until this has stopped.
+        reactor: listens and keeps time.
+        pages: what the build of the page wrote; need not exist.
+        fatal: told a sentence where the port cannot be had.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, bus: IBus, settings: RelaySettings, reactor: Any, metrics: Metrics, fatal: Fatal, pages: Path = PAGES
+    ) -> None:
+        self._bus = IBus(bus)
+        self._settings = settings
+        self._reactor = reactor
+        self._fatal = fatal
+        self._pages = pages
+        self._hub = Hub(Journal(settings.journal_entries, settings.journal_bytes), metrics)
+        self._clients = Clients(self._hub, reactor, settings.heartbeat)
+        self._admission = Admission(settings.clients, settings.clients_per_address)
+        self._site = self._make_site(metrics)
+        self._reader: ILog | None = None
+        self._starting: Deferred[None] | None = None
+        self._listening: IListeningPort | None = None
+        self._trouble = ""
+
+    @property
+    def port(self) -> Any:
+        """The address that is listened on, None while there is none."""
+        return None if self._listening is None else self._listening.getHost()
+
+    @property
+    def ready(self) -> bool:
+        """Whether an event published now would reach a client that connects now."""
+        return not self.troubles()
+
+    def troubles(self) -> list[str]:
+        """Why it is not ready, as sentences for the operator."""
+        found: list[str] = []
+        if self._reader is None or not self._reader.ready:
+            found.append(f"relay: the log is not being read ({self._bus.status})")
+        if self._listening is None:
+            found.append(f"relay: {self._trouble or 'not listening yet; the log is being caught up with'}")
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """For the operator; encodes as JSON."""
+        journal = self._hub.journal
+        return {
+            "ready": self.ready,
+            "listening": None if self._listening is None else str(self.port),
+            "page_built": (self._pages / "index.html").is_file(),
+            **self._public_status(),
+            "cohorts": self._hub.cohorts,
+            "journal_bytes": journal.bytes,
+            "oldest": journal.position(journal.floor),
+        }
+
+    def startService(self) -> None:
+        """Begin to read the log, and to listen once its history is in."""
+        Service.startService(self)
+        self._reader = self._bus.log(self._settings.history, self._clients.append)
+        self._starting = Deferred.fromCoroutine(self._listen(self._reader))
+        self._starting.addErrback(self._not_started)
+
+    def stopService(self) -> Deferred[None]:
+        """Send the clients away, stop listening and reading; fires when nothing is left."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _listen(self, reader: ILog) -> None:
+        await self._caught_up(reader)
+        endpoint = serverFromString(self._reactor, self._settings.listen)
+        try:
+            self._listening = await endpoint.listen(self._site)
+        except CannotListenError as error:
+            self._trouble = f"cannot listen on {self._settings.listen!r}: {error} Change [relay] listen."
+            self._fatal(f"The relay {self._trouble}")
+            return
+        self.log.info("The relay listens on {address}", address=self.port)
+        if not (self._pages / "index.html").is_file():
+            self.log.warn("The page is not built, only the websocket is served: run `make web`")
+
+    async def _caught_up(self, reader: ILog) -> None:
+        waiting: Deferred[bool] = Deferred()
+        late = self._reactor.callLater(CATCH_UP_LIMIT, waiting.callback, False)
+
+        def caught_up(result: Any) -> Any:
+            if not waiting.called:
+                waiting.callback(True)
+            return result
+
+        reader.caught_up.addBoth(caught_up)
+        try:
+            if not await waiting:
+                self.log.warn(
+                    "The log's history was not read within {limit} s; listening without it ({bus})",
+                    limit=CATCH_UP_LIMIT,
+                    bus=self._bus.status,
+                )
+        finally:
+            if late.active():
+                late.cancel()
+
+    async def _stop(self) -> None:
+        Service.stopService(self)
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.stop()
+        await self._clients.stop()
+
+    def _not_started(self, failure: Any) -> None:
+        if not failure.check(CancelledError):
+            self._trouble = f"did not start: {failure.getErrorMessage()}"
+            self.log.failure("while starting the relay", failure=failure)
+
+    def _public_status(self) -> dict[str, Any]:
+        journal = self._hub.journal
+        return {
+            "clients": len(self._clients),
+            "journal_entries": journal.head - journal.floor,
+            "position": journal.position(journal.head),
+        }
+
+    def _make_site(self, metrics: Metrics) -> GuardedSite:
+        settings = self._settings
+        factory = RelayFactory(self._clients, self._admission, self._reactor)
+        return relay_site(
+            pages=FilePath(str(self._pages)),
+            config={"title": settings.title, "ws": "ws", "heartbeat": settings.heartbeat},
+            status=lambda: {"ready": self.ready, **self._public_status()},
+            websocket=Upgrade(factory, self._admission, settings.origins, metrics),
+            origins=settings.origins,
+            reactor=self._reactor,
+        )

@@ -1,0 +1,143 @@
+"""The four twistd plugins and their options."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.internet.testing import MemoryReactorClock
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.services.assembly import ROLES, assemble
+from streamer.services.options import Options, StreamerOptions
+from streamer.services.relay import RelayService
+from streamer.services.staged import Staged
+from streamer.services.streamer import StreamerService
+from streamer.settings import loads
+
+SOURCE = '[sources.{0}]\ntype = "x-filtered"\ntoken = "t"\nbase_url = "http://127.0.0.1:1"\n'
+NAMES = {"streamer", "enrich", "relay", "pipeline"}
+
+
+def ours() -> dict[str, Any]:
+    """Our plugins by name, as twistd sees them."""
+    return {plugin.tapname: plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname in NAMES}
+
+
+class PluginTests(SynchronousTestCase):
+    """What twistd loads."""
+
+    def test_found(self) -> None:
+        """All four are there and say what they do."""
+        self.assertEqual(NAMES, set(ours()))
+        for plugin in ours().values():
+            self.assertTrue(plugin.description.endswith("."))
+
+    def test_options(self) -> None:
+        """Each takes -c."""
+        for plugin in ours().values():
+            self.assertIn("config", plugin.options())
+
+    def test_make_service(self) -> None:
+        """Each makes a service, without touching the network or the disk."""
+        for plugin in ours().values():
+            options = plugin.options()
+            options.settings = loads(SOURCE.format("birds"))
+            self.assertIsInstance(plugin.makeService(options), Staged)
+
+
+class OptionsTests(SynchronousTestCase):
+    """`-c FILE` and `--source NAME`."""
+
+    def parse(self, options: Options, text: str, *arguments: str) -> tuple[int, str]:
+        """Parse with a file that holds the text; the exit code and what was printed, 0 where it did not exit."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "x.toml"
+            path.write_text(text, encoding="utf-8")
+            said = io.StringIO()
+            with contextlib.redirect_stderr(said):
+                try:
+                    options.parseOptions(["-c", str(path), *arguments])
+                except SystemExit as exit_:
+                    return int(str(exit_.code)), said.getvalue().replace(folder, "")
+        return 0, said.getvalue()
+
+    def test_good(self) -> None:
+        """The settings are read."""
+        options = Options()
+        self.assertEqual((0, ""), self.parse(options, SOURCE.format("birds")))
+        self.assertIn("birds", options.settings.sources)
+
+    def test_bad(self) -> None:
+        """A bad file ends the process with code 78 and the problem's place."""
+        code, said = self.parse(Options(), "[enrich]\nlnag = 1\n")
+        self.assertEqual(78, code)
+        self.assertTrue(said.startswith("/x.toml:2:1: unknown key 'lnag' in [enrich]"), said)
+
+    def test_bad_bus(self) -> None:
+        """A URL that no bus answers to is a problem of the file too, and its password stays out of the message."""
+        code, said = self.parse(Options(), '[bus]\nurl = "redis://u:hush@h/"\n')
+        self.assertEqual(78, code)
+        self.assertIn("/x.toml:2:1: bus.url: ", said)
+        self.assertNotIn("hush", said)
+
+    def test_sources(self) -> None:
+        """--source chooses, and an unknown one lists the known."""
+        text = SOURCE.format("birds") + SOURCE.format("cats")
+        options = StreamerOptions()
+        self.assertEqual((0, ""), self.parse(options, text, "--source", "cats"))
+        self.assertEqual(["cats"], options["sources"])
+        code, said = self.parse(StreamerOptions(), text, "--source", "dogs")
+        self.assertEqual((78, "/x.toml: has no source 'dogs'; there are birds, cats\n"), (code, said))
+
+    def test_unknown_option(self) -> None:
+        """Usage errors are twistd's own."""
+        self.assertRaises(UsageError, Options().parseOptions, ["--nope"])
+
+
+class AssemblyTests(SynchronousTestCase):
+    """Which services a process holds, and in what order."""
+
+    def test_pipeline(self) -> None:
+        """The bus first, then from the browser's end to the upstream's, the admin endpoint last."""
+        whole = assemble(loads(SOURCE.format("birds")), MemoryReactorClock(), list(ROLES))
+        names = [type(service).__name__ for service in whole.services]
+        expected = ["MemoryBus", "RelayService", "EnrichService", "StreamerService", "ListeningService"]
+        self.assertEqual(expected, names)
+
+    def test_chosen_sources(self) -> None:
+        """A streamer follows the sources it was told to."""
+        settings = loads(SOURCE.format("birds") + SOURCE.format("cats"))
+        whole = assemble(settings, MemoryReactorClock(), ["streamer"], ["cats"])
+        (streamer,) = (service for service in whole.services if isinstance(service, StreamerService))
+        self.assertEqual(["cats"], list(streamer.followers))
+
+    def test_troubles(self) -> None:
+        """Before it starts nothing is ready, and each part says why."""
+        whole = assemble(loads(""), MemoryReactorClock(), list(ROLES))
+        found = [trouble for part in whole.services[1:4] for trouble in part.troubles()]
+        self.assertEqual({"relay", "enrich", "streamer"}, {trouble.partition(":")[0] for trouble in found})
+        self.assertIn("streamer: the configuration names no source", found)
+
+    def test_start_and_stop(self) -> None:
+        """A pipeline starts, listens where it was told, stops, and leaves no timer and no port."""
+        reactor = MemoryReactorClock()
+        settings = loads('[relay]\nlisten = "tcp:8080:interface=127.0.0.1"\n' + SOURCE.format("birds"))
+        whole = assemble(settings, reactor, list(ROLES))
+        whole.startService()
+        reactor.pump([0.0] * 10)
+        (relay,) = (service for service in whole.services if isinstance(service, RelayService))
+        self.assertEqual([], relay.troubles())
+        self.assertEqual({8080, 8181}, {server[0] for server in reactor.tcpServers})
+        stopping = whole.stopService()
+        reactor.pump([0.0] * 10)
+        for _ in range(30):
+            reactor.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual([], reactor.getDelayedCalls())
