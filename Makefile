@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NODE_PATH_FIRST := PATH="$(CURDIR)/$(BIN):$$PATH"
 WEB_SOURCES := $(shell find web/src web/build web/index.html web/*.ts web/package.json web/package-lock.json -type f 2>/dev/null)
 
-.PHONY: run test style types unit integration browser bench web web-test node system clean package
+.PHONY: run test style types unit integration browser bench screenshot web web-test node system clean package
 
 run: $(VENV)/.run web
 	$(if $(CONF),$(BIN)/streamer run -c $(CONF),$(BIN)/streamer run --demo)
@@ -31,6 +31,10 @@ integration: $(VENV)/.check system
 
 browser: $(VENV)/.check web system
 	$(BIN)/python -m pytest tests/browser
+
+# The README's picture, made by the browser test.
+screenshot: $(VENV)/.check web system
+	STREAMER_SCREENSHOT=$(CURDIR)/docs/page.png $(BIN)/python -m pytest tests/browser -k looks
 
 bench: $(VENV)/.check system
 	$(BIN)/python -m tests.bench

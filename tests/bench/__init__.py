@@ -1,0 +1,1 @@
+"""`make bench`: what this machine does, end to end and each service alone."""

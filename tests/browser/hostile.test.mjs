@@ -1,0 +1,64 @@
+// Strangers write what they like; it stays text. `look` itself asserts: no dialog, no request elsewhere, no violation
+// of the content security policy, nothing on the console.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inject, look, post } from './page.mjs'
+
+const MARKUP = '<img src=x onerror="alert(1)"><script>alert(2)</script><svg onload=alert(3)><iframe src="https://evil.example/">'
+
+/** The elements that strangers' texts may become. */
+const kinds = (row) => row.evaluate((article) => [...new Set([...article.querySelectorAll('.text *')].map(({ localName }) => localName))].sort())
+
+test('markup in a post that came all the way from upstream is shown as it was written', () =>
+  look(async (page) => {
+    await inject({ text: `Mind the gap ${MARKUP}` })
+    const row = page.locator('article.post', { hasText: 'Mind the gap' })
+    await row.waitFor()
+    const text = await row.locator('.text').textContent()
+    assert.ok(text.includes('<img src=x onerror="alert(1)">') && text.includes('<script>alert(2)</script>'), text)
+    for (const kind of await kinds(row)) assert.ok(['a', 'bdi', 'span'].includes(kind), `a <${kind}> was made`)
+    await page.waitForTimeout(500)
+  }))
+
+test('names, handles, facets and places cannot break out either', () =>
+  look(async (page, relay) => {
+    const facet = (value) => [{ start: 0, end: 5, kind: 'link', value }]
+    relay.events(
+      post('h1', {
+        text: `click ${MARKUP}`, facets: facet('javascript:alert(4)'), url: 'javascript:alert(5)', lang: '"><b>', geo: { name: MARKUP },
+        author: { id: '1', handle: 'evil\u202Egpj', name: `Old\u202E${MARKUP}\u2066`, url: 'data:text/html,<script>alert(6)</script>' },
+      }),
+      post('h2', { text: 'click here', facets: facet('https://evil.example/?a="onmouseover="alert(7)') }),
+      post('h3', { text: `zalgo ${'Z\u0310\u0311\u0312\u0313\u0314\u0315'.repeat(300)} \u0000 \ud800 end` }),
+      post('h4', { text: `huge ${'spam '.repeat(200_000)}` }),
+    )
+    const row = page.locator('article[data-key="test h1"]')
+    await row.waitFor()
+    assert.deepEqual(await kinds(row), [])
+    assert.equal(await row.locator('a').count(), 0)
+    const byline = await row.locator('.byline').textContent()
+    assert.doesNotMatch(byline, /[\u202a-\u202e\u2066-\u2069]/)
+    assert.match(byline, /@evilgpj/)
+    const link = page.locator('article[data-key="test h2"] .text a')
+    assert.equal(await link.getAttribute('rel'), 'noopener noreferrer nofollow ugc')
+    assert.equal(await link.getAttribute('onmouseover'), null)
+    assert.match(await page.textContent('article[data-key="test h2"] .text'), /click \(evil\.example\) here/)
+    assert.ok((await page.locator('article[data-key="test h4"]').boundingBox()).height < 400)
+    await page.waitForTimeout(500)
+  }, { tapped: true }))
+
+test('the page cannot turn text into markup even if it tried', () =>
+  look(async (page) => {
+    const said = await page.evaluate(() => {
+      try {
+        document.createElement('div')['inner' + 'HTML'] = '<b>x</b>'
+        return 'allowed'
+      } catch (error) {
+        return error.name
+      }
+    })
+    assert.equal(said, 'TypeError')
+    // That attempt is a violation, and the only one.
+    await page.evaluate(() => globalThis.violations.splice(0))
+  }, { refused: /TrustedHTML/ }))
