@@ -73,5 +73,5 @@ $(VENV)/.check: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info streamer/_web web/node_modules web/dist tests/browser/out
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis streamer/_web web/node_modules web/dist tests/browser/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

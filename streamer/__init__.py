@@ -8,7 +8,7 @@ This folder is the entry hall; it holds the words that every room uses:
 * `activity`   what an item says, in words that do not depend on its upstream
 * `upstream`   Request, Response, Ending: between a source and the adapter that does its I/O
 * `errors`     one small tree of exceptions
-* `settings`   TOML to frozen settings, with `toml_marks` (where a key stands) and `secrets`
+* `settings`   TOML to frozen settings (`tables`), with `toml_marks` (where a key stands) and `secrets`
 * `registry`   plugins by name
 * `metrics`    every counter and gauge, named once
 """

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from streamer.services.assembly import ROLES, assemble
 from streamer.services.fatal import ends_process
 from streamer.services.staged import Staged
-from streamer.settings import Settings, loads
+from streamer.settings import loads
+from streamer.tables import Settings
 from streamer.testing.x import TOKEN, SimulatedX
 from streamer.testing.x_server import SimulationService
 

@@ -54,6 +54,8 @@ def resolve(written: str, environ: Mapping[str, str]) -> Secret:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if not name:
+        raise ValueError("'$' must be followed by the name of an environment variable")
     value = environ.get(name, "")
     if not value:
         raise ValueError(f"the environment variable {name} is not set; export it, or use 'file:/path'")

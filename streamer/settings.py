@@ -12,95 +12,28 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import attrs
 import msgspec
-from msgspec import Meta
 from twisted.internet.endpoints import serverFromString
 
 from streamer.errors import ConfigurationError, UnknownPlugin
 from streamer.interfaces import IEventKind, IHydrator, ISourceType
 from streamer.registry import find, suggestion
 from streamer.secrets import Secret, resolve
+from streamer.tables import (
+    BusSettings,
+    EnrichSettings,
+    RelaySettings,
+    Settings,
+    SourceSettings,
+    StateSettings,
+    StreamerSettings,
+    place,
+)
 from streamer.toml_marks import Path as KeyPath
 from streamer.toml_marks import Place, marks
-
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-
-
-class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[bus]`; the URL may hold a password, so it is a secret as a whole."""
-
-    url: Secret = Secret("memory:")
-
-
-class StateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[state]`; where cursors are kept."""
-
-    directory: str = "var"
-
-
-class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[streamer]`; what all sources share."""
-
-    admin: str = "tcp:8181:interface=127.0.0.1"
-    user_agent: str = "streamer"
-
-
-class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[enrich]`; plugins by name, in the order they run. Times in seconds."""
-
-    hydrators: tuple[str, ...] = ("entities", "author", "geo")
-    events: tuple[str, ...] = ("post", "geo", "notice", "delete")
-    prefetch: Annotated[int, Meta(ge=1, le=65535)] = 256
-    time_limit: Seconds = 2.0
-    admin: str = "tcp:8182:interface=127.0.0.1"
-
-
-class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[relay]`; times in seconds, sizes in bytes."""
-
-    listen: str = "tcp:8080:interface=127.0.0.1"
-    origins: tuple[str, ...] = ("http://127.0.0.1:8080", "http://localhost:8080")
-    title: str = "Streamer"
-    heartbeat: Seconds = 25.0
-    history: Annotated[float, Meta(ge=0)] = 600.0
-    journal_entries: Count = 50_000
-    journal_bytes: Count = 64_000_000
-    clients: Count = 10_000
-    clients_per_address: Count = 1_000
-    admin: str = "tcp:8183:interface=127.0.0.1"
-
-
-@attrs.frozen
-class SourceSettings:
-    """`[sources.<name>]`: the plugin that `type` names, and the plugin's own settings."""
-
-    name: str
-    type: Any  # an ISourceType
-    own: Any  # an instance of type.settings
-
-
-@attrs.frozen
-class Settings:
-    """The whole file; `origin` is its path and `places` where each key stands, for messages."""
-
-    origin: str
-    bus: BusSettings = attrs.field(factory=BusSettings)
-    state: StateSettings = attrs.field(factory=StateSettings)
-    streamer: StreamerSettings = attrs.field(factory=StreamerSettings)
-    enrich: EnrichSettings = attrs.field(factory=EnrichSettings)
-    relay: RelaySettings = attrs.field(factory=RelaySettings)
-    sources: Mapping[str, SourceSettings] = attrs.field(factory=dict)
-    places: Mapping[KeyPath, Place] = attrs.field(factory=dict, repr=False)
-
-    def problem(self, path: KeyPath, sentence: str) -> str:
-        """A sentence about a key, with the key's place in the file before it."""
-        line, column = _place(self.places, path)
-        return f"{self.origin}:{line}:{column}: {sentence}"
-
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "bus": BusSettings,
@@ -138,6 +71,8 @@ def loads(text: str, origin: str = "<string>", environ: Mapping[str, str] | None
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_syntax_problem(origin, text, error)]) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{origin}:1:1: is nested too deeply"]) from error
     reading = _Reading(origin, marks(text), os.environ if environ is None else environ)
     settings = reading.settings(document)
     if reading.problems:
@@ -189,7 +124,7 @@ class _Reading:
             return None
 
     def problem(self, path: KeyPath, sentence: str) -> None:
-        line, column = _place(self.places, path)
+        line, column = place(self.places, path)
         self.problems.append(((line, column), f"{self.origin}:{line}:{column}: {sentence}"))
 
     def _sources(self, table: Any) -> dict[str, SourceSettings]:
@@ -230,7 +165,10 @@ class _Reading:
             return
         try:
             serverFromString(cast(Any, None), written)  # parses only; nothing listens
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+            port = re.match(r"(?:tcp|tcp6|ssl):(?:port=)?(\d+)", written)
+            if port is not None and int(port[1]) > 65535:
+                raise ValueError("a port is a number from 0 to 65535")
+        except Exception as error:  # whatever an endpoint's parser, also a third party's, makes of it
             self.problem(path, f"{_dotted(path)}: {written!r} is no endpoint such as 'tcp:8080': {error}")
 
     def _plugins(self, names: tuple[str, ...], interface: Any, path: KeyPath) -> None:
@@ -257,13 +195,6 @@ class _Reading:
         if kind is not Secret or not isinstance(value, str):
             raise ValueError(f"expected a string, got {type(value).__name__}")
         return resolve(value, self.environ)
-
-
-def _place(places: Mapping[KeyPath, Place], path: KeyPath) -> Place:
-    """The nearest place known: a missing key is reported at the table that should hold it."""
-    while path and path not in places:
-        path = path[:-1]
-    return places.get(path, (1, 1))
 
 
 def _nested(value: Any, kind: Any) -> list[tuple[tuple[int, ...], tuple[Any, type[msgspec.Struct]]]]:

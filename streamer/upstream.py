@@ -7,6 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+DETAIL_LIMIT = 300  # characters of what a stranger said that go into logs and /ready
+
+
+def brief(text: str) -> str:
+    """Text from outside as one short line."""
+    line = " ".join(text[: 4 * DETAIL_LIMIT].split())
+    return line if len(line) <= DETAIL_LIMIT else f"{line[:DETAIL_LIMIT]}…"
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP request that a source wants made; `url` is absolute, header names are as written on the wire."""

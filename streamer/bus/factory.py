@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from streamer.bus.address import Address
@@ -46,4 +47,12 @@ def check_url(url: str) -> Address | None:
     scheme = url.partition(":")[0]
     if scheme not in ("amqp", "amqps"):
         raise ValueError(f"no bus has a URL that begins with {scheme + ':'!r}; known are {', '.join(SCHEMES)}")
-    return Address.parse(url)
+    address = Address.parse(url)
+    if address.ca_file is not None:
+        try:
+            good = b"BEGIN CERTIFICATE" in Path(address.ca_file).read_bytes()
+        except OSError as error:
+            raise ValueError(f"ca_file {address.ca_file!r} cannot be read: {error.strerror}") from error
+        if not good:
+            raise ValueError(f"ca_file {address.ca_file!r} holds no certificate in PEM form")
+    return address

@@ -12,7 +12,7 @@ from twisted.web.http import PotentialDataLoss
 
 from streamer.errors import DecodeError
 from streamer.policy import backoff
-from streamer.upstream import Ending
+from streamer.upstream import Ending, brief
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 _NETWORK = (
@@ -41,7 +41,7 @@ def ending(failure: Failure, doing: str) -> Ending:
     if isinstance(inner, DecodeError):
         return Ending(cause=backoff.HTTP, detail=f"{inner} {doing}")
     cause = backoff.NETWORK if isinstance(inner, _NETWORK) or inner is not failure.value else backoff.UNEXPECTED
-    return Ending(cause=cause, detail=f"{type(inner).__name__} {doing}: {inner}")
+    return Ending(cause=cause, detail=brief(f"{type(inner).__name__} {doing}: {inner}"))
 
 
 def _innermost(failure: Failure) -> BaseException:

@@ -27,6 +27,7 @@ SLOW = "slow"
 STALL = "stall"
 UNEXPECTED = "unexpected"
 
+RETRY_AFTER_LIMIT = 3600.0  # seconds; an upstream that asks for longer is asked again once an hour
 JITTER = 0.12  # share of a delay by which it may be shorter or longer; keeps many clients from marching in step
 
 Schedule = Callable[[int], float]  # failures in a row since the last healthy session, from 1 → seconds
@@ -120,13 +121,14 @@ class Backoff:
             Seconds; None where connecting again is pointless until the configuration changes.
         """
         row = self.rows[cause]
-        if healthy:
+        asked = min(retry_after or 0.0, RETRY_AFTER_LIMIT)
+        if healthy and cause != UNEXPECTED:  # a mistake of ours is no less one for the items that came before it
             self._failures.clear()
         if row.schedule is None:
             return None
         if healthy and row.at_once:
-            return retry_after or 0.0
+            return asked
         failures = self._failures.get(cause, 0) + 1
         self._failures[cause] = failures
         delay = row.schedule(failures)
-        return max(delay * (1 + JITTER * self.jitter()), retry_after or 0.0)
+        return max(delay * (1 + JITTER * self.jitter()), asked)

@@ -13,8 +13,13 @@ def checked_base_url(url: str) -> str:
     Raises:
         ValueError: not https, and not http on a loopback address; the text says what is allowed.
     """
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or parts.port > 0
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        raise ValueError(f"base_url {url!r} cannot be used: {error}") from error
+    if not port_is_good or not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError(f"base_url {url!r} is not an http(s) URL")
     if parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"base_url {url!r} must hold no query, fragment or user")
@@ -23,6 +28,17 @@ def checked_base_url(url: str) -> str:
             f"base_url {url!r} would send credentials in the clear; use https (http is for loopback addresses only)"
         )
     return url.rstrip("/")
+
+
+def checked_token(token: str) -> str:
+    """A secret that goes into a header.
+
+    Raises:
+        ValueError: it is empty, or holds what no header may; the text does not show it.
+    """
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("token must be printable ASCII without spaces, and not empty; look for a stray line end")
+    return token
 
 
 def is_loopback(host: str) -> bool:

@@ -25,7 +25,7 @@ from streamer.services.listening import ListeningService
 from streamer.services.relay import RelayService
 from streamer.services.staged import Staged
 from streamer.services.streamer import StreamerService
-from streamer.settings import Settings
+from streamer.tables import Settings
 
 
 @attrs.frozen

@@ -11,26 +11,32 @@ from twisted.python import usage
 from streamer import settings
 from streamer.bus.factory import check_url
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
-from streamer.settings import Settings
+from streamer.tables import Settings
 
 
-def read(path: str) -> Settings:
+def read(path: str, *, alone: bool = False) -> Settings:
     """Load a configuration and check what only lower rooms can: `twistd … -c` and `streamer check` both call it.
+
+    Args:
+        alone: it is for one of several processes, which only meet at a broker.
 
     Raises:
         ConfigurationError: with every problem and its place.
     """
     found = settings.load(path)
     try:
-        check_url(found.bus.url.reveal())
+        address = check_url(found.bus.url.reveal())
+        if alone and address is None:
+            raise ValueError("'memory:' joins nothing between processes; use twistd pipeline, or an amqp:// URL")
     except ValueError as error:
         raise ConfigurationError([found.problem(("bus", "url"), f"bus.url: {error}")]) from error
     return found
 
 
 class Options(usage.Options):
-    """Options of `twistd streamer`, `enrich`, `relay` and `pipeline`."""
+    """Options of `twistd enrich` and `relay`."""
 
+    alone = True  # one of several processes
     optParameters = [["config", "c", "conf/streamer.toml", "Configuration file (TOML)."]]
 
     settings: Settings
@@ -38,10 +44,16 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the file; end the process with exit code 78 and no traceback where it is wrong."""
         try:
-            self.settings = read(self["config"])
+            self.settings = read(self["config"], alone=self.alone)
         except ConfigurationError as error:
             print(error, file=sys.stderr)
             raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+class PipelineOptions(Options):
+    """Options of `twistd pipeline`."""
+
+    alone = False
 
 
 class StreamerOptions(Options):

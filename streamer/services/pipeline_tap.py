@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from streamer.services.assembly import ROLES, assemble
-from streamer.services.options import Options
+from streamer.services.options import PipelineOptions as Options
 from streamer.services.staged import Staged
 
 __all__ = ["Options", "makeService"]

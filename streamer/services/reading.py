@@ -36,6 +36,7 @@ class Reading:
     body: StreamBody = attrs.field(init=False)
     _over: Deferred[Ending] = attrs.field(factory=Deferred, init=False)
     _bad: int = 0
+    _skipped: int = 0  # of the framer's, already counted
     _watch: IDelayedCall | None = None
 
     log = Logger()
@@ -69,6 +70,7 @@ class Reading:
         self.metrics.set(m.LAST_BYTE, self.source.name, to=now)
         if frames:
             self.metrics.set(m.LAST_ITEM, self.source.name, to=now)
+        self._count_skipped()
         received_ms = int(now * 1000)
         try:
             for frame in frames:
@@ -122,9 +124,14 @@ class Reading:
         detail = f"not a byte for {self.vitals.stall_after:g} s, keep-alives included"
         self._end(Ending(cause=backoff.STALL, detail=detail))
 
+    def _count_skipped(self) -> None:
+        skipped = self.body.framer.skipped - self._skipped
+        if skipped:
+            self._skipped += skipped
+            self.metrics.add(m.BAD_FRAMES, self.source.name, "too-long", by=skipped)
+            self.log.warn("{source} dropped {count} frames over the limit.", source=self.source.name, count=skipped)
+
     def _count_rest(self) -> None:
-        framer = self.body.framer
-        if framer.skipped:
-            self.metrics.add(m.BAD_FRAMES, self.source.name, "too-long", by=framer.skipped)
-        if framer.finish():
+        self._count_skipped()
+        if self.body.framer.finish():
             self.metrics.add(m.BAD_FRAMES, self.source.name, "unfinished")

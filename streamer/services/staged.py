@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
 
 
 class Staged(MultiService):
     """A MultiService with an order."""
+
+    log = Logger()
 
     def stopService(self) -> Deferred[None]:
         """Stop the children, last first; fires when the first one is quiet."""
@@ -21,4 +24,7 @@ class Staged(MultiService):
 
     async def _stop(self) -> None:
         for service in reversed(self.services):
-            await maybeDeferred(service.stopService)
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:  # the others are to stop all the same
+                self.log.failure("while stopping {service}", service=type(service).__name__)

@@ -7,10 +7,13 @@ https://docs.x.com/x-api/fundamentals/handling-disconnections; problems are RFC 
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
+from streamer.errors import DecodeError
 from streamer.policy import backoff
-from streamer.upstream import Ending, Response
+from streamer.upstream import Ending, Response, brief
 
 STATUSES = {
     400: backoff.REFUSED,
@@ -52,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True):
     def sentence(self) -> str:
         """What X said, for the operator."""
         said = [text for text in (self.title, self.disconnect_type, self.connection_issue, self.detail) if text]
-        return ": ".join(said) or self.message or "no reason given"
+        return brief(": ".join(said) or self.message or "no reason given")
 
 
 class _Body(Problem, frozen=True):
@@ -70,8 +73,16 @@ def refusal(response: Response) -> Ending:
     return Ending(cause=cause, detail=detail, retry_after=retry_after)
 
 
-def in_stream(problem: Problem) -> Ending:
-    """Classify an error object that came in the place of a post."""
+def in_stream(errors: bytes) -> Ending:
+    """Classify the `errors` that came in the place of a post.
+
+    Raises:
+        DecodeError: they are no list of problems.
+    """
+    try:
+        problem = msgspec.json.decode(errors, type=tuple[Problem, ...])[0]
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+        raise DecodeError(f"errors that are no problems: {error}") from error
     if problem.connection_issue == "TooManyConnections":
         return Ending(cause=backoff.CONNECTION_LIMIT, detail=problem.sentence())
     return Ending(cause=DISCONNECTS.get(problem.disconnect_type or "", backoff.DISCONNECT), detail=problem.sentence())
@@ -80,9 +91,8 @@ def in_stream(problem: Problem) -> Ending:
 def _problem(body: bytes) -> Problem:
     try:
         said = msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = " ".join(body[:200].decode("utf-8", "replace").split())
-        return Problem(detail=text or None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Problem(detail=brief(body[:1000].decode("utf-8", "replace")) or None)
     return said.errors[0] if said.errors else said
 
 
@@ -99,6 +109,7 @@ def _retry_after(response: Response) -> float | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        number = math.nan if text is None else float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

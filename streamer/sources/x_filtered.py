@@ -21,7 +21,7 @@ from streamer.activity import Activity
 from streamer.errors import DecodeError
 from streamer.interfaces import IFramer, ISource, ISourceType, Outcome, Preparation
 from streamer.message import Item
-from streamer.policy.transport import checked_base_url
+from streamer.policy.transport import checked_base_url, checked_token
 from streamer.secrets import Secret
 from streamer.sources import x_answers, x_payload, x_rules
 from streamer.upstream import Ending, Request, Response
@@ -75,7 +75,7 @@ class _Line(msgspec.Struct):
 
     data: _Id | None = None
     delete: _Delete | None = None
-    errors: tuple[x_answers.Problem, ...] = ()
+    errors: msgspec.Raw = msgspec.Raw()  # beside `data` they only say what could not be had; then nobody reads them
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
@@ -104,11 +104,16 @@ class XFiltered:
         return (yield from x_rules.reconcile(self._request(x_rules.PATH), wanted))
 
     def request(self, last_received_ms: int | None, now_ms: int) -> Request:
-        """The stream, with back-fill for the minutes since the last confirmed item where that is configured."""
+        """The stream, with back-fill for the minutes since the last confirmed item where that is configured.
+
+        A new process does not know what the one before it confirmed, so it asks for all it may; repeats are dropped
+        by their ids further on.
+        """
         query = dict(FIELDS)
-        if self.settings.backfill_minutes and last_received_ms is not None:
-            missed = -(-(now_ms - last_received_ms) // 60_000)  # minutes, rounded up
-            query["backfill_minutes"] = str(max(1, min(missed, self.settings.backfill_minutes)))
+        limit = self.settings.backfill_minutes
+        if limit:
+            missed = limit if last_received_ms is None else -(-(now_ms - last_received_ms) // 60_000)  # rounded up
+            query["backfill_minutes"] = str(max(1, min(missed, limit)))
         return self._request(f"{STREAM}?{urlencode(query, safe=',')}")
 
     def refusal(self, response: Response) -> Ending:
@@ -123,7 +128,7 @@ class XFiltered:
         """A post, a deletion, or the end of the connection; see `ISource`."""
         try:
             line = _decode_line(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except x_payload.UNREADABLE as error:
             line = self._second_look(frame, error)
         if line.data is not None:
             return [self._item("post", line.data.id, line.data.id, frame, received_ms)]
@@ -131,7 +136,7 @@ class XFiltered:
             id_ = line.delete.status.id_str
             return [self._item("delete", f"delete:{id_}", None, frame, received_ms)]
         if line.errors:
-            return [x_answers.in_stream(line.errors[0])]
+            return [x_answers.in_stream(line.errors)]
         raise DecodeError("an object that is neither post, deletion nor error")
 
     def decode(self, item: Item) -> Activity:
@@ -142,7 +147,7 @@ class XFiltered:
         """Lone surrogate escapes are no Unicode, and still no reason to lose a post: its id is not in them."""
         try:
             return _decode_line(x_payload.without_lone_surrogates(frame))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except x_payload.UNREADABLE:
             raise DecodeError(f"not a stream object: {error}") from error
 
     def _item(self, kind: str, id_: str, cursor: str | None, frame: bytes, received_ms: int) -> Item:
@@ -163,6 +168,7 @@ class _XFilteredType:
 
     def build(self, name: str, settings: Settings) -> XFiltered:
         x_rules.check(settings.predicates.rules)
+        checked_token(settings.token.reveal())
         return XFiltered(name, settings, checked_base_url(settings.base_url))
 
 

@@ -22,6 +22,7 @@ import msgspec
 from streamer.activity import Activity, Author, Facet, Media, Place
 from streamer.errors import DecodeError
 from streamer.message import Item
+from streamer.sources import lenient
 from streamer.sources.x_objects import (
     Attachment,
     Attachments,
@@ -56,6 +57,9 @@ _ESCAPED = {"amp": "&", "lt": "<", "gt": ">"}
 _SURROGATES = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
+# What msgspec raises for bytes that are not as declared; deep nesting is a RecursionError.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode_payload = msgspec.json.Decoder(Payload).decode
 _decode_numbers = msgspec.json.Decoder(list[float]).decode
 
@@ -89,18 +93,16 @@ def _keep_pairs(escape: re.Match[bytes]) -> bytes:
 
 def _payload(item: Item) -> Payload:
     try:
+        return _decode_payload(item.body)
+    except UNREADABLE as error:
         try:
-            return _decode_payload(item.body)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
             # RFC 8259 allows the escape of half a surrogate pair, and posts contain it; msgspec does not.
-            mended = without_lone_surrogates(item.body)
-            if mended == item.body:
-                raise
-            return _decode_payload(mended)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"{item.kind} {item.id} of {item.source} cannot be read: {error}") from error
+            mended = lenient.decode(without_lone_surrogates(item.body), Payload)
+        except UNREADABLE:
+            mended = Payload()
+        if mended == Payload():
+            raise DecodeError(f"{item.kind} {item.id} of {item.source} cannot be read: {error}") from error
+        return mended
 
 
 def _deletion(item: Item, delete: Delete) -> Activity:

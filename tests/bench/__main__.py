@@ -29,13 +29,14 @@ def main() -> None:
         streamer_alone(Path(folder), node.url)
         enrich_alone(Path(folder), node.url)
         relay_alone(Path(folder), node.url)
-        steady(Path(folder), node.url)
-        steady(Path(folder), "memory:")
+        for bus in (node.url, "memory:"):
+            end_to_end(Path(folder), bus, "steady", STEADY)
+            end_to_end(Path(folder), bus, "flood", FLOOD, "--fast")
 
 
 def row(what: str, *figures: str) -> None:
     """One line of the report."""
-    print(f"{what:44}  {'  '.join(figures)}", flush=True)
+    print(f"{what:54}  {'  '.join(figures)}", flush=True)
 
 
 def streamer_alone(folder: Path, bus: str) -> None:
@@ -103,12 +104,12 @@ def relay_alone(folder: Path, bus: str) -> None:
         program.stop()
 
 
-def steady(folder: Path, bus: str) -> None:
-    """Everything at a steady rate, and how old each event is when it reaches the client."""
+def end_to_end(folder: Path, bus: str, how: str, rate: int, *options: str) -> None:
+    """Everything at once, and at a steady rate how old each post is when it reaches the client."""
     roles = ["pipeline"] if bus == "memory:" else ["relay", "enrich", "streamer"]
-    name = "one process" if bus == "memory:" else "through RabbitMQ"
+    name = f"{'one process' if bus == 'memory:' else 'through RabbitMQ'}, {how}"
     with contextlib.ExitStack() as stack:
-        x, upstream = simulate_x(folder, "--rate", str(STEADY), "--wait-for-client")
+        x, upstream = simulate_x(folder, "--rate", str(rate), "--wait-for-client", *options)
         stack.enter_context(x)
         config, ports = written(folder, bus, upstream)
         admins = {"relay": "relay_admin", "enrich": "enrich_admin", "streamer": "admin", "pipeline": "admin"}
@@ -122,9 +123,10 @@ def steady(folder: Path, bus: str) -> None:
                 socket.send(json.dumps(["sub", 1, {"id": "all", "topics": ["#"]}]))
         posts, events, upstream_ms, received_ms = watch(socket, STEADY_SECONDS)
         row(f"{name}: posts/s, events/s", f"{posts:8.0f}/s", f"{events:8.0f}/s")
-        for what, lags in (("upstream made it", upstream_ms), ("our first byte", received_ms)):
-            figures = [f"p{share:g} {percentile(lags, share / 100):.1f} ms" for share in (50, 99)]
-            row(f"{name}: {what} → websocket", *figures)
+        if how == "steady":
+            for what, lags in (("upstream made it", upstream_ms), ("our first byte", received_ms)):
+                figures = [f"p{share:g} {percentile(lags, share / 100):.1f} ms" for share in (50, 99)]
+                row(f"{name}: {what} → websocket", *figures)
         row(f"{name}: memory", *(f"{role} {memory(program)}" for role, program in programs.items()))
         for program in reversed(programs.values()):
             program.stop()

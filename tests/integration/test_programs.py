@@ -35,22 +35,24 @@ def test_bad_configuration(command: tuple[str, ...], tmp_path: Path) -> None:
     assert program.said().strip() == EXPECTED
 
 
-@pytest.mark.parametrize("role", ["enrich", "relay", "pipeline"])
-def test_taken_port(role: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("role", "key"), [("enrich", "[enrich] admin"), ("pipeline", "[relay] listen")])
+def test_taken_port(role: str, key: str, tmp_path: Path) -> None:
     """A port that somebody else has ends the process with a sentence that names it and the key to change."""
+    nobody, free = free_ports(2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        key = "enrich" if role == "enrich" else "relay"
-        table = f'[{key}]\n{"admin" if role == "enrich" else "listen"} = "tcp:{port}:interface=127.0.0.1"\n'
-        (free,) = free_ports(1)
-        admin = f'admin = "tcp:{free}:interface=127.0.0.1"\n'
-        rest = "" if role == "enrich" else admin
-        (tmp_path / "x.toml").write_text(f'{table}{rest}[streamer]\nadmin = "tcp:{free}:interface=127.0.0.1"\n')
+        table, _, name = key.partition(" ")
+        bus = f"amqp://127.0.0.1:{nobody}/" if role == "enrich" else "memory:"
+        (tmp_path / "x.toml").write_text(
+            f'[bus]\nurl = "{bus}"\n'
+            f'{table}\n{name} = "tcp:{port}:interface=127.0.0.1"\n'
+            f'[streamer]\nadmin = "tcp:{free}:interface=127.0.0.1"\n'
+        )
         program = Program(tmp_path, role, *TWISTD, role, "-c", "x.toml")
         assert ended(program) == 1
     said = program.said()
     assert f"cannot listen on 'tcp:{port}:interface=127.0.0.1'" in said
-    assert f"Change [{key}]" in said
+    assert f"Change {key}" in said
     assert "Traceback" not in said
 
 

@@ -15,13 +15,14 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.services.assembly import ROLES, assemble
-from streamer.services.options import Options, StreamerOptions
+from streamer.services.options import Options, PipelineOptions, StreamerOptions
 from streamer.services.relay import RelayService
 from streamer.services.staged import Staged
 from streamer.services.streamer import StreamerService
 from streamer.settings import loads
 
 SOURCE = '[sources.{0}]\ntype = "x-filtered"\ntoken = "t"\nbase_url = "http://127.0.0.1:1"\n'
+BROKER = '[bus]\nurl = "amqp://127.0.0.1/"\n'
 NAMES = {"streamer", "enrich", "relay", "pipeline"}
 
 
@@ -71,7 +72,7 @@ class OptionsTests(SynchronousTestCase):
     def test_good(self) -> None:
         """The settings are read."""
         options = Options()
-        self.assertEqual((0, ""), self.parse(options, SOURCE.format("birds")))
+        self.assertEqual((0, ""), self.parse(options, BROKER + SOURCE.format("birds")))
         self.assertIn("birds", options.settings.sources)
 
     def test_bad(self) -> None:
@@ -87,9 +88,24 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("/x.toml:2:1: bus.url: ", said)
         self.assertNotIn("hush", said)
 
+    def test_bad_certificate(self) -> None:
+        """A broker's certificate authority that is not there is found before anything connects."""
+        for path in ("/nonexistent.pem", "/etc/hostname"):
+            code, said = self.parse(Options(), f'[bus]\nurl = "amqps://u:hush@h/?ca_file={path}"\n')
+            self.assertEqual(78, code)
+            self.assertIn(f"/x.toml:2:1: bus.url: ca_file {path!r}", said)
+
+    def test_memory_between_processes(self) -> None:
+        """The in-memory bus joins nothing between processes; only the pipeline may have it."""
+        for options in (Options(), StreamerOptions()):
+            code, said = self.parse(options, '[bus]\nurl = "memory:"\n')
+            self.assertEqual(78, code)
+            self.assertIn("/x.toml:2:1: bus.url: 'memory:' joins nothing between processes", said)
+        self.assertEqual((0, ""), self.parse(PipelineOptions(), ""))
+
     def test_sources(self) -> None:
         """--source chooses, and an unknown one lists the known."""
-        text = SOURCE.format("birds") + SOURCE.format("cats")
+        text = BROKER + SOURCE.format("birds") + SOURCE.format("cats")
         options = StreamerOptions()
         self.assertEqual((0, ""), self.parse(options, text, "--source", "cats"))
         self.assertEqual(["cats"], options["sources"])

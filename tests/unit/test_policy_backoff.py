@@ -90,6 +90,16 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(900, plain().after(backoff.RATE_LIMIT, healthy=False, retry_after=900))
         self.assertEqual(60, plain().after(backoff.RATE_LIMIT, healthy=False, retry_after=3))
 
+    def test_retry_after_is_capped(self) -> None:
+        """Whatever an upstream asks for, a source is tried again within the hour."""
+        self.assertEqual(3600, plain().after(backoff.HTTP, healthy=False, retry_after=99_999_999))
+
+    def test_our_mistakes_are_not_healed_by_items(self) -> None:
+        """A frame that breaks us again and again meets a growing delay, though items came before it."""
+        policy = plain()
+        grown = [policy.after(backoff.UNEXPECTED, healthy=True) for _ in range(5)]
+        self.assertEqual([0.25, 0.5, 1, 2, 4], grown)
+
     def test_jitter(self) -> None:
         """A delay is shortened or lengthened by at most its share."""
         self.assertEqual(5 * 1.12, plain(jitter=1).after(backoff.HTTP, healthy=False))

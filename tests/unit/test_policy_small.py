@@ -91,7 +91,16 @@ class BaseUrlTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Plain text to elsewhere, other schemes and odd parts are refused with the URL in the text."""
-        for url in ("http://api.x.com", "ftp://x", "x", "https://u:p@x", "https://x?a=1", "http://127.0.0.1.evil.org"):
+        odd = ["https://api.x.com:99999", "https://a..b", "https://x:0", "https://[::1"]
+        for url in (
+            *odd,
+            "http://api.x.com",
+            "ftp://x",
+            "x",
+            "https://u:p@x",
+            "https://x?a=1",
+            "http://127.0.0.1.evil.org",
+        ):
             with self.assertRaises(ValueError) as caught:
                 checked_base_url(url)
             self.assertIn(repr(url), str(caught.exception))

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.errors import ConfigurationError
 from streamer.secrets import Secret, resolve
-from streamer.settings import RelaySettings, load, loads
+from streamer.settings import load, loads
+from streamer.tables import RelaySettings
 
 REFERENCE = Path(__file__).resolve().parents[2] / "conf" / "streamer.toml"
 SOURCE = '[sources.birds]\ntype = "x-filtered"\ntoken = "t"\n'
@@ -135,6 +136,28 @@ class ProblemTests(SynchronousTestCase):
         """A listening address is checked without listening."""
         (problem,) = self.problems('[relay]\nlisten = "tpc:8080"\n')
         self.assertIn("x.toml:2:1: relay.listen: 'tpc:8080' is no endpoint", problem)
+
+    def test_endpoint_out_of_reach(self) -> None:
+        """Ports and certificates that cannot be are found before anything listens."""
+        for written in ("tcp:99999", "tcp:port=70000", "ssl:0:privateKey=/nonexistent.pem"):
+            (problem,) = self.problems(f'[relay]\nadmin = "{written}"\n')
+            self.assertIn(f"x.toml:2:1: relay.admin: {written!r} is no endpoint", problem)
+
+    def test_origins(self) -> None:
+        """Origins go into a header, and are compared with what browsers send: no slash at the end, nothing odd."""
+        for written in ("http://127.0.0.1:8080/", "*", "http://a b; script-src http://evil", "null"):
+            (problem,) = self.problems(f'[relay]\norigins = ["{written}"]\n')
+            self.assertIn("relay.origins.0", problem)
+
+    def test_bounds(self) -> None:
+        """Endless times and sizes are refused."""
+        for row in ("heartbeat = inf", "heartbeat = nan", "history = inf", "journal_entries = 99999999999999999999"):
+            self.assertEqual(1, len(self.problems(f"[relay]\n{row}\n")), row)
+
+    def test_too_deep(self) -> None:
+        """A file nested beyond all reason is no traceback."""
+        (problem,) = self.problems("x = " + "[" * 5000 + "]" * 5000)
+        self.assertIn("x.toml:1:1: ", problem)
 
     def test_syntax(self) -> None:
         """A syntax error has the same form."""

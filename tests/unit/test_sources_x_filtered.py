@@ -53,12 +53,23 @@ class RequestTests(SynchronousTestCase):
         self.assertNotIn("backfill_minutes", request.url)
 
     def test_backfill(self) -> None:
-        """Back-fill asks for the minutes missed, rounded up, within the configured limit; never at first."""
+        """Back-fill asks for the minutes missed, within the configured limit, and for all of it at first."""
         birds = source(backfill_minutes=3)
         for missed, minutes in ((1, "1"), (60, "1"), (61, "2"), (3600, "3")):
             request = birds.request(1_000_000, 1_000_000 + missed * 1000)
             self.assertEqual([minutes], parse_qs(urlsplit(request.url).query)["backfill_minutes"])
-        self.assertNotIn("backfill_minutes", birds.request(None, 0).url)
+        self.assertIn("backfill_minutes=3", birds.request(None, 0).url)  # what another process confirmed is not known
+
+
+class TokenTests(SynchronousTestCase):
+    """What cannot be a header is refused before it is sent."""
+
+    def test_tokens(self) -> None:
+        """Empty tokens, stray line ends and other characters, without showing the token."""
+        for token in ("", "hush\n", "hu sh", "húsh", "hush\x00"):
+            with self.assertRaises(ValueError) as caught:
+                x_filtered.build("birds", Settings(token=Secret(token)))
+            self.assertNotIn("hush", str(caught.exception))
 
 
 class OutcomeTests(SynchronousTestCase):
@@ -72,9 +83,9 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_partial_errors_are_a_post(self) -> None:
         """`errors` beside `data` only says that something in it could not be had."""
-        frame = b'{"data":{"id":"1"},"errors":[{"title":"Not Found Error"}]}'
-        (item,) = source().outcomes(frame, 5)
-        self.assertIsInstance(item, Item)
+        for errors in (b'[{"title":"Not Found Error"}]', b'[{"value":1}]', b'[{"detail":{}}]', b"null", b"7"):
+            (item,) = source().outcomes(b'{"data":{"id":"1"},"errors":' + errors + b"}", 5)
+            self.assertIsInstance(item, Item)
 
     def test_delete(self) -> None:
         """A deletion has its own kind and id."""
@@ -100,7 +111,10 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_rubbish(self) -> None:
         """What is not understood is said to be so."""
-        for frame in (b"", b"<html>", b"[]", b"{}", b'{"data":{}}', b'{"data":{"id":5}}', b"\xff", b'{"delete":{}}'):
+        deep = b'{"data":{"id":"5","z":' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
+        rubbish = [b"", b"<html>", b"[]", b"{}", b'{"data":{}}', b'{"data":{"id":5}}', b"\xff", b'{"delete":{}}', deep]
+        rubbish += [b'{"errors":5}', b'{"errors":[]}', b'{"errors":[{"title":5}]}']
+        for frame in rubbish:
             with self.assertRaises(DecodeError):
                 source().outcomes(frame, 5)
 
@@ -139,7 +153,8 @@ class RefusalTests(SynchronousTestCase):
         """The reset header and Retry-After say how long; the later counts; nonsense does not."""
         ending = source().refusal(response(429, {}, **{"x-rate-limit-reset": str(NOW + 300), "retry-after": "20"}))
         self.assertEqual(300, ending.retry_after)
-        self.assertIsNone(source().refusal(response(429, {}, **{"x-rate-limit-reset": "soon"})).retry_after)
+        for nonsense in ("soon", "inf", "nan", "-inf", "1e999"):
+            self.assertIsNone(source().refusal(response(429, {}, **{"x-rate-limit-reset": nonsense})).retry_after)
         self.assertIsNone(source().refusal(response(429, {}, **{"x-rate-limit-reset": str(NOW - 5)})).retry_after)
 
     def test_detail(self) -> None:
@@ -148,7 +163,9 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual("HTTP 401, Unauthorized: Bad token", ending.detail)
         page = Response(status=502, body=b"<html>\n  Bad\xff gateway</html>" + b"x" * 5000, received=NOW)
         self.assertIn("HTTP 502, <html> Bad", source().refusal(page).detail)
-        self.assertLess(len(source().refusal(page).detail), 300)
+        self.assertLess(len(source().refusal(page).detail), 400)
+        shout = source().refusal(response(503, {"title": "x" * 100_000}))
+        self.assertLess(len(shout.detail), 400)
 
 
 class RulesTests(SynchronousTestCase):

@@ -353,3 +353,50 @@ class OtherTests(SynchronousTestCase):
             decode(item(body))
         except DecodeError:
             pass
+
+
+class LenientTests(SynchronousTestCase):
+    """One wrong field costs that field, not the post."""
+
+    def test_wrong_fields(self) -> None:
+        """Whatever is not as declared is left out; the text, the author and the rest stay."""
+        good = {
+            "id": "1",
+            "text": "hello #cat",
+            "author_id": "9",
+            "entities": {"hashtags": [{"start": 6, "end": 10, "tag": "cat"}]},
+        }
+        includes = {"users": [{"id": "9", "username": "ann"}]}
+        for field, value in (
+            ("entities", []),
+            ("entities", {"hashtags": [{"start": "x", "end": 3, "tag": "y"}]}),
+            ("geo", [1, 2]),
+            ("geo", {"coordinates": "x"}),
+            ("attachments", "x"),
+            ("referenced_tweets", {"type": 5}),
+            ("possibly_sensitive", "maybe"),
+            ("lang", 7),
+        ):
+            with self.subTest(field=field, value=value):
+                activity = decode(item({"data": {**good, field: value}, "includes": includes}))
+                self.assertEqual("hello #cat", activity.text)
+                self.assertEqual("ann", activity.author.handle if activity.author else None)
+
+    def test_wrong_rows(self) -> None:
+        """One bad row of a list costs that row; a missing `includes` costs the names in it."""
+        data = {"id": "1", "text": "hello", "author_id": "9"}
+        for includes in (None, [], {"users": [{"id": 5}, {"id": "9", "username": "ann"}]}, {"users": "x"}):
+            with self.subTest(includes=includes):
+                self.assertEqual("hello", decode(item({"data": data, "includes": includes})).text)
+
+    def test_without_text(self) -> None:
+        """What a post cannot do without is still asked for, by name."""
+        with self.assertRaises(DecodeError) as caught:
+            decode(item({"data": {"id": "1"}}))
+        self.assertIn("text", str(caught.exception))
+
+    def test_too_deep(self) -> None:
+        """Nesting beyond all reason is refused, not a crash."""
+        body = b'{"data":{"id":"1","text":"x","z":' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
+        with self.assertRaises(DecodeError):
+            decode(item(body))

@@ -1,0 +1,101 @@
+# -*- test-case-name: tests.unit.test_settings -*-
+"""The tables of the configuration file as frozen values; `settings` reads them.
+
+Defaults stand here and, as comments, in `conf/streamer.toml`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import attrs
+import msgspec
+from msgspec import Meta
+
+from streamer.secrets import Secret
+from streamer.toml_marks import Path, Place
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Count = Annotated[int, Meta(ge=1, le=2**40)]
+Origin = Annotated[str, Meta(pattern=r"^https?://[^/\s;,'\"]+$")]  # as browsers write it: no path, no slash at the end
+HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]+$")]
+
+
+class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[bus]`; the URL may hold a password, so it is a secret as a whole."""
+
+    url: Secret = Secret("memory:")
+
+
+class StateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[state]`; where cursors are kept."""
+
+    directory: str = "var"
+
+
+class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[streamer]`; what all sources share."""
+
+    admin: str = "tcp:8181:interface=127.0.0.1"
+    user_agent: HeaderText = "streamer"
+
+
+class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[enrich]`; plugins by name, in the order they run. Times in seconds."""
+
+    hydrators: tuple[str, ...] = ("entities", "author", "geo")
+    events: tuple[str, ...] = ("post", "geo", "notice", "delete")
+    prefetch: Annotated[int, Meta(ge=1, le=65535)] = 256
+    time_limit: Seconds = 2.0
+    admin: str = "tcp:8182:interface=127.0.0.1"
+
+
+class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[relay]`; times in seconds, sizes in bytes."""
+
+    listen: str = "tcp:8080:interface=127.0.0.1"
+    origins: tuple[Origin, ...] = ("http://127.0.0.1:8080", "http://localhost:8080")
+    title: str = "Streamer"
+    heartbeat: Seconds = 25.0
+    history: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    journal_entries: Count = 50_000
+    journal_bytes: Count = 64_000_000
+    clients: Count = 10_000
+    clients_per_address: Count = 1_000
+    admin: str = "tcp:8183:interface=127.0.0.1"
+
+
+@attrs.frozen
+class SourceSettings:
+    """`[sources.<name>]`: the plugin that `type` names, and the plugin's own settings."""
+
+    name: str
+    type: Any  # an ISourceType
+    own: Any  # an instance of type.settings
+
+
+@attrs.frozen
+class Settings:
+    """The whole file; `origin` is its path and `places` where each key stands, for messages."""
+
+    origin: str
+    bus: BusSettings = attrs.field(factory=BusSettings)
+    state: StateSettings = attrs.field(factory=StateSettings)
+    streamer: StreamerSettings = attrs.field(factory=StreamerSettings)
+    enrich: EnrichSettings = attrs.field(factory=EnrichSettings)
+    relay: RelaySettings = attrs.field(factory=RelaySettings)
+    sources: Mapping[str, SourceSettings] = attrs.field(factory=dict)
+    places: Mapping[Path, Place] = attrs.field(factory=dict, repr=False)
+
+    def problem(self, path: Path, sentence: str) -> str:
+        """A sentence about a key, with the key's place in the file before it."""
+        line, column = place(self.places, path)
+        return f"{self.origin}:{line}:{column}: {sentence}"
+
+
+def place(places: Mapping[Path, Place], path: Path) -> Place:
+    """The nearest place known: a missing key is reported at the table that should hold it."""
+    while path and path not in places:
+        path = path[:-1]
+    return places.get(path, (1, 1))
