@@ -200,7 +200,7 @@ def topic_word(text: str | None) -> str:
     if not text:
         return ABSENT
     word = text.lower()
-    if len(word) * 4 > WORD_LIMIT:
+    if len(word) * 9 > WORD_LIMIT:  # an escaped character takes up to nine bytes, `%E2%80%A8`
         word = _cut(word)
     return _UNSAFE.sub(_escape, word)
 

@@ -68,7 +68,7 @@ HYDRATOR_FAILURES = _counter(
 )
 UNDECODED = _counter("undecoded_items", "Items that could not be decoded, dead-lettered.", "source")
 EVENTS_MADE = _counter("events", "Events published.", "type")
-BAD_GEO = _counter("bad_geo", "Locations dropped.", "reason")
+HYDRATOR_DROPPED = _counter("hydrator_dropped", "Data an upstream gave that could not be used.", "hydrator", "reason")
 
 # To clients
 CLIENTS = _gauge("clients", "Open client connections.", "face")

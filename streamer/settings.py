@@ -57,7 +57,7 @@ def load(path: str, environ: Mapping[str, str] | None = None) -> Settings:
             exit with `errors.EXIT_CONFIGURATION`.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror or error}"]) from error
     except UnicodeDecodeError as error:
@@ -71,6 +71,8 @@ def loads(text: str, origin: str = "<string>", environ: Mapping[str, str] | None
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_syntax_problem(origin, text, error)]) from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ConfigurationError([f"{origin}:1:1: {error}"]) from error
     except RecursionError as error:
         raise ConfigurationError([f"{origin}:1:1: is nested too deeply"]) from error
     reading = _Reading(origin, marks(text), os.environ if environ is None else environ)
@@ -173,6 +175,8 @@ class _Reading:
 
     def _plugins(self, names: tuple[str, ...], interface: Any, path: KeyPath) -> None:
         for index, name in enumerate(names):
+            if name in names[:index]:
+                self.problem((*path, index), f"{_dotted(path)}: {name!r} stands there twice")
             try:
                 find(interface, name)
             except UnknownPlugin as error:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_services_follower -*-
+# -*- test-case-name: tests.unit.test_services_reading -*-
 """Carries out the requests that sources describe.
 
 TLS certificates are verified by Twisted's Agent against the system's trust roots; plain http was refused for all
@@ -8,11 +8,12 @@ but loopback addresses when the source was built (`policy.transport`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -115,8 +116,7 @@ class UpstreamClient:
             DecodeError: the answer is longer than `ANSWER_LIMIT`.
             Exception: whatever Twisted's web client raises; see `net.failures`.
         """
-        opened = await self.open(request)
-        return await self.read(opened)
+        return await self.read(await self.open(request))
 
     async def open(self, request: Request) -> Opened:
         """Make a request and return when the answer's headers are in; its body has not been touched."""
@@ -133,18 +133,32 @@ class UpstreamClient:
             allow_redirects=False,
             unbuffered=True,
         )
-        return Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock), transports)
+        return Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out), transports)
 
     async def read(self, opened: Opened) -> Response:
-        """Read the body of a short answer that `open` returned, and drop the connection."""
+        """Read the body of a short answer that `open` returned, and drop the connection.
+
+        Of an answer that says no, the status and headers are what matters: where its body is cut short, too long or
+        never ends, what came of it has to do.
+        """
         answer, body = opened.answer, _WholeBody()
         answer.deliverBody(body)
         try:
-            content = await body.finished.addTimeout(ANSWER_TIMEOUT, self.clock)
+            content = await body.finished.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out)
+        except CancelledError:
+            raise
+        except Exception:
+            if answer.code < 300:
+                raise
+            content = body.so_far()
         finally:
             opened.abort()
         headers = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _headers(answer)}
         return Response(status=answer.code, headers=headers, body=content, received=self.clock.seconds())
+
+
+def _timed_out(_: object, seconds: float) -> NoReturn:
+    raise TimedOut(f"no whole answer within {seconds:g} s")
 
 
 def _headers(answer: IResponse) -> list[tuple[bytes, list[bytes]]]:
@@ -187,6 +201,10 @@ class _WholeBody(Protocol):
             self._parts.append(data)
         elif not self.finished.called:
             self.finished.errback(DecodeError(f"the answer is longer than {ANSWER_LIMIT} bytes"))
+
+    def so_far(self) -> bytes:
+        """What came, whole or not."""
+        return b"".join(self._parts)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.finished.called:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 HEALTHY_AFTER = 30.0  # seconds of a stream that sends at least keep-alives
+LEAST_SESSION = 5.0  # seconds that also a stream with items must last, or one item a connection would be a tight loop
 
 
 @attrs.define
@@ -39,5 +40,6 @@ class Vitals:
 
     @property
     def healthy(self) -> bool:
-        """It delivered an item, or stayed alive by keep-alives for `HEALTHY_AFTER` seconds."""
-        return self.items > 0 or self.last_byte - self.opened >= HEALTHY_AFTER
+        """It lasted, by its last byte, `HEALTHY_AFTER` seconds, or with a new item in it `LEAST_SESSION`."""
+        lasted = self.last_byte - self.opened
+        return lasted >= (LEAST_SESSION if self.items else HEALTHY_AFTER)

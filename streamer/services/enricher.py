@@ -112,7 +112,7 @@ class Enricher:
             except Exception:
                 self._hydrator_failed(hydrator, activity, Failure())
             if hydrator.dropped:
-                self._count_dropped(hydrator.dropped, self._counted[index])
+                self._count_dropped(hydrator, self._counted[index])
         self.metrics.add(m.HYDRATED, activity.item.source, activity.kind)
         return activity
 
@@ -131,12 +131,12 @@ class Enricher:
                 left_out=left_out,
             )
 
-    def _count_dropped(self, dropped: Mapping[str, int], counted: dict[str, int]) -> None:
-        for reason, count in dropped.items():
+    def _count_dropped(self, hydrator: IHydrator, counted: dict[str, int]) -> None:
+        for reason, count in hydrator.dropped.items():
             before = counted.get(reason, 0)
             if count != before:
                 counted[reason] = count
-                self.metrics.add(m.BAD_GEO, reason, by=count - before)
+                self.metrics.add(m.HYDRATOR_DROPPED, hydrator.name, reason, by=count - before)
 
     def _derive(self, activity: Activity) -> list[Event]:
         now_ms = int(self.clock.seconds() * 1000)

@@ -48,7 +48,6 @@ class Follower(Service):
     jitter: Callable[[], float]
     state: str = "stopped"  # a sentence for the operator; nothing is decided by it
     connected: bool = False
-    reading: Reading | None = None
     _loop: Deferred[None] = attrs.field(factory=lambda: succeed(None))
 
     log = Logger()
@@ -73,8 +72,8 @@ class Follower(Service):
         self.state = "stopped"
 
     async def _follow(self) -> None:
-        delays = Backoff(backoff.PROFILES[self.source.profile], self.jitter)
         try:
+            delays = Backoff(backoff.PROFILES[self.source.profile], self.jitter)
             while True:
                 ending, healthy = await self._connect()
                 self._set_connected(False)
@@ -87,6 +86,10 @@ class Follower(Service):
                     await deferLater(self.clock, delay)
         except CancelledError:
             self._set_connected(False)
+        except Exception as error:
+            self._set_connected(False)
+            self.state = f"stopped by a defect of ours: {type(error).__name__}: {error}"
+            self.log.failure("while following {source}; this is a defect", source=self.source.name)
 
     async def _connect(self) -> tuple[Ending, bool]:
         """One connection, from its first byte to its last; returns why it ended and whether it was healthy."""
@@ -109,8 +112,7 @@ class Follower(Service):
         self._set_connected(True)
         self.state = "connected"
         self.log.info("{source} is connected.", source=self.source.name)
-        self.reading = Reading(self.source, self.intake, self.clock, self.metrics)
-        return await self.reading.run(opened)
+        return await Reading(self.source, self.intake, self.clock, self.metrics).run(opened)
 
     async def _prepare(self) -> Ending | None:
         steps = self.source.prepare()

@@ -47,11 +47,11 @@ class Intake:
 
     log = Logger()
 
-    def take(self, item: Item) -> None:
-        """Publish an item, unless its id has just been seen."""
+    def take(self, item: Item) -> bool:
+        """Publish an item, unless its id has just been seen; says whether it was new."""
         if self._recent.seen(item.id):
             self.metrics.add(m.REPEATED_ITEMS, self.source)
-            return
+            return False
         self.metrics.add(m.ITEMS, self.source, item.kind)
         ticket = self.checkpoint.begin(item.received)
         published = self.bus.publish(item.message())
@@ -61,6 +61,8 @@ class Intake:
             self.paused = True
             self.metrics.add(m.PAUSES, self.source)
             self.pause()
+        self.metrics.set(m.UNCONFIRMED, self.source, to=len(self.checkpoint))
+        return True
 
     def drained(self) -> Deferred[None]:
         """Fires when the bus has answered for everything that was taken."""

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
 
 from streamer.services.fatal import Fatal
 
@@ -28,7 +29,8 @@ class ListeningService(Service):
         self._what = what
         self._setting = setting
         self._endpoint = endpoint
-        self._factory = factory
+        self._factory: Any = WrappingFactory(factory)  # knows its connections, so that none outlives the port
+        self._factory.noisy = False
         self._reactor = reactor
         self._fatal = fatal
         self._listening: Deferred[IListeningPort | None] = succeed(None)
@@ -59,3 +61,5 @@ class ListeningService(Service):
         port = await self._listening
         if port is not None:
             await maybeDeferred(port.stopListening)
+        for protocol in list(self._factory.protocols):
+            protocol.transport.abortConnection()

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_services_follower -*-
+# -*- test-case-name: tests.unit.test_services_reading -*-
 """One connection's body: bytes to items, silence to an ending."""
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Reading:
             if isinstance(outcome, Ending):
                 self._end(outcome)
                 return
-            self.vitals.items += 1
-            self.intake.take(outcome)
+            if self.intake.take(outcome):
+                self.vitals.items += 1
 
     def _reject(self, frame: bytes, reason: str) -> None:
         self.metrics.add(m.BAD_FRAMES, self.source.name, "unreadable")
@@ -133,5 +133,5 @@ class Reading:
 
     def _count_rest(self) -> None:
         self._count_skipped()
-        if self.body.framer.finish():
+        if self.body.framer.finish() and self._over.called:  # not when we hung up ourselves
             self.metrics.add(m.BAD_FRAMES, self.source.name, "unfinished")

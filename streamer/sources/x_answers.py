@@ -68,7 +68,7 @@ def refusal(response: Response) -> Ending:
     cause = STATUSES.get(response.status, backoff.HTTP)
     if problem.connection_issue == "TooManyConnections":
         cause = backoff.CONNECTION_LIMIT
-    retry_after = _retry_after(response) if cause in (backoff.RATE_LIMIT, backoff.HTTP) else None
+    retry_after = _retry_after(response, cause) if cause in (backoff.RATE_LIMIT, backoff.HTTP) else None
     detail = f"HTTP {response.status}, {problem.sentence()}"
     return Ending(cause=cause, detail=detail, retry_after=retry_after)
 
@@ -96,9 +96,10 @@ def _problem(body: bytes) -> Problem:
     return said.errors[0] if said.errors else said
 
 
-def _retry_after(response: Response) -> float | None:
+def _retry_after(response: Response, cause: str) -> float | None:
     seconds = _number(response.headers.get("retry-after"))
-    reset = _number(response.headers.get("x-rate-limit-reset"))
+    # X sends this header with every answer; only to a rate limit does it say how long.
+    reset = _number(response.headers.get("x-rate-limit-reset")) if cause == backoff.RATE_LIMIT else None
     waits = [
         wait
         for wait in (seconds, None if reset is None else reset - response.received)

@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     base_url: str = "https://api.x.com"
     predicates: Predicates = Predicates()
     backfill_minutes: Annotated[int, Meta(ge=0, le=BACKFILL_LIMIT)] = 0
-    stall_after: Annotated[float, Meta(gt=0)] = STALL_AFTER
+    stall_after: Annotated[float, Meta(gt=0, le=3600)] = STALL_AFTER
 
 
 class _Id(msgspec.Struct):
@@ -63,7 +63,8 @@ class _Id(msgspec.Struct):
 
 
 class _Deleted(msgspec.Struct):
-    id_str: str
+    id: int | str | None = None
+    id_str: str | None = None
 
 
 class _Delete(msgspec.Struct):
@@ -79,6 +80,13 @@ class _Line(msgspec.Struct):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
+
+
+def _checked_id(id_: str) -> str:
+    """An id goes into topics' messages, logs and memories, so it has to be one."""
+    if not x_payload.ID.fullmatch(id_):
+        raise DecodeError(f"an id that is none: {id_[:40]!r}")
+    return id_
 
 
 @implementer(ISource)
@@ -131,9 +139,10 @@ class XFiltered:
         except x_payload.UNREADABLE as error:
             line = self._second_look(frame, error)
         if line.data is not None:
-            return [self._item("post", line.data.id, line.data.id, frame, received_ms)]
+            id_ = _checked_id(line.data.id)
+            return [self._item("post", id_, id_, frame, received_ms)]
         if line.delete is not None:
-            id_ = line.delete.status.id_str
+            id_ = _checked_id(line.delete.status.id_str or str(line.delete.status.id))
             return [self._item("delete", f"delete:{id_}", None, frame, received_ms)]
         if line.errors:
             return [x_answers.in_stream(line.errors)]

@@ -49,7 +49,7 @@ _LANGUAGE = re.compile(r"(?!q[a-t][a-z]$)[a-z]{2,3}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _TIMES = range(253_402_300_800_000)  # ms since the epoch, up to the year 9999: what RFC 3339 can write
-_ID = re.compile(r"[0-9]{1,20}")  # 64 bits in decimal
+ID = re.compile(r"[0-9]{1,20}")  # 64 bits in decimal
 _HANDLE = re.compile(r"[A-Za-z0-9_]{1,20}")
 _ESCAPE = re.compile("&(amp|lt|gt);")
 _ESCAPED = {"amp": "&", "lt": "<", "gt": ">"}
@@ -107,15 +107,15 @@ def _payload(item: Item) -> Payload:
 
 def _deletion(item: Item, delete: Delete) -> Activity:
     id_ = delete.status.id_str or str(delete.status.id)
-    if not _ID.fullmatch(id_):
+    if not ID.fullmatch(id_):
         raise DecodeError(f"delete {item.id} of {item.source} names no post: {id_!r}")
     when = str(delete.timestamp_ms)
-    created = int(when) if _ID.fullmatch(when) and int(when) in _TIMES else None
+    created = int(when) if ID.fullmatch(when) and int(when) in _TIMES else None
     return Activity(item=item, kind="delete", id=id_, created=created)
 
 
 def _post(item: Item, post: Post, includes: Includes) -> Activity:
-    if not _ID.fullmatch(post.id):
+    if not ID.fullmatch(post.id):
         raise DecodeError(f"{item.kind} {item.id} of {item.source} has the id {post.id!r}, which is not a number")
     people = tuple([_author(user) for user in includes.users or ()])
     author = _find_author(post.author_id, people)

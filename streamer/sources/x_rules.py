@@ -62,6 +62,8 @@ def check(rules: Sequence[Rule]) -> None:
     for rule in rules:
         if not rule.value.strip():
             raise ValueError("has a rule with an empty value")
+        if rule.value != rule.value.strip():
+            raise ValueError(f"has the rule {rule.value!r} with blanks around it, which X would not keep")
         if len(rule.value) > RULE_LENGTH_LIMIT:
             raise ValueError(f"has a rule of {len(rule.value)} characters; X takes at most {RULE_LENGTH_LIMIT}")
         if rule.value in seen:
@@ -94,9 +96,10 @@ def reconcile(base: Request, wanted: Sequence[Rule]) -> Preparation:
     have = {(rule.value, rule.tag or "") for rule in present}
     missing = [rule for rule in wanted if (rule.value, rule.tag) not in have]
     if stale:
-        ending = _judge((yield _post(base, {"delete": {"ids": stale}})))
-        if ending is not None:
-            return ending
+        changed = _read((yield _post(base, {"delete": {"ids": stale}})), _Changed)
+        if isinstance(changed, Ending):
+            # A rule that somebody else has just deleted is what we wanted; look again soon, never give up for it.
+            return changed if changed.cause != backoff.REFUSED else Ending(cause=backoff.HTTP, detail=changed.detail)
     if missing:
         add = [{"value": rule.value, "tag": rule.tag} if rule.tag else {"value": rule.value} for rule in missing]
         return _judge((yield _post(base, {"add": add})))

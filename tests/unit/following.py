@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from streamer.bus.memory import MemoryBus
 from streamer.interfaces import ISourceType
-from streamer.message import Decision, Delivery, Item
+from streamer.message import Decision, Delivery, Item, Message
 from streamer.metrics import Metrics
 from streamer.net.client import UpstreamClient
 from streamer.registry import find
@@ -24,20 +25,46 @@ from streamer.testing.x import TOKEN, SimulatedX
 START = 1_700_000_000.0  # seconds since the epoch
 
 
+class HeldBus(MemoryBus):
+    """The in-memory bus, which for as long as a test wants takes responsibility for nothing more."""
+
+    held: list[tuple[Message, Deferred[None]]] | None = None
+
+    def publish(self, message: Message) -> Deferred[None]:
+        """Publish, or hold it until `release`."""
+        if self.held is None:
+            return MemoryBus.publish(self, message)
+        waiting: Deferred[None] = Deferred()
+        self.held.append((message, waiting))
+        return waiting
+
+    def release(self) -> None:
+        """Publish what was held, and whatever comes."""
+        held, self.held = self.held or [], None
+        for message, waiting in held:
+            MemoryBus.publish(self, message).chainDeferred(waiting)
+
+
 class Following:
     """One follower of a simulated X, with what it published."""
 
     def __init__(
-        self, rules: Sequence[Rule] = (Rule("cat", "pets"),), backfill_minutes: int = 0, **options: Any
+        self,
+        rules: Sequence[Rule] = (Rule("cat", "pets"),),
+        backfill_minutes: int = 0,
+        resource: Any = None,
+        window: int = 1000,
+        **options: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(START)
         self.metrics = Metrics()
-        self.bus = MemoryBus(self.clock, self.metrics)
+        self.bus = HeldBus(self.clock, self.metrics)
+        self.bus.window = window
         self.bus.startService()
         self.x = SimulatedX(self.clock, **options)
         self.x.start()
-        self.agent = RequestTraversalAgent(self.x.resource)
+        self.agent = RequestTraversalAgent(resource or self.x.resource)
         settings = Settings(
             token=Secret(TOKEN),
             base_url="http://127.0.0.1",

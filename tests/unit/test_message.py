@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,6 +39,8 @@ class TopicTests(SynchronousTestCase):
         self.assertEqual({"é" * 30}, set(key.split(".")[1:]))
 
     @given(ANY_TEXT)
+    @example("\u3000" * 20)
+    @example("\U0001f600" * 21)
     def test_any_text_is_one_word(self, text: str) -> None:
         """Whatever an upstream calls somebody, it is one word of bounded size, and UTF-8."""
         word = topic_word(text)

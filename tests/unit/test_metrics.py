@@ -23,7 +23,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(3, metrics.value(m.ITEMS, "birds", "post"))
         self.assertEqual(4, metrics.total(m.ITEMS))
         self.assertEqual(7, metrics.value(m.UNCONFIRMED, "birds"))
-        self.assertEqual(0, metrics.value(m.BAD_GEO, "never"))
+        self.assertEqual(0, metrics.value(m.CLOSED, "never"))
 
     def test_wrong_labels(self) -> None:
         """A forgotten label is our own mistake and fails loudly."""
@@ -37,14 +37,14 @@ class MetricsTests(SynchronousTestCase):
     def test_text_format(self) -> None:
         """Prometheus text, labels escaped, a header a metric."""
         metrics = Metrics()
-        metrics.add(m.BAD_GEO, 'a"b\\c\n')
-        metrics.add(m.BAD_GEO, "x", by=2)
+        metrics.add(m.CLOSED, 'a"b\\c\n')
+        metrics.add(m.CLOSED, "x", by=2)
         metrics.add(m.DELIVERED, by=12345678)
         self.assertEqual(
-            "# HELP streamer_bad_geo_total Locations dropped.\n"
-            "# TYPE streamer_bad_geo_total counter\n"
-            'streamer_bad_geo_total{reason="a\\"b\\\\c\\n"} 1\n'
-            'streamer_bad_geo_total{reason="x"} 2\n'
+            "# HELP streamer_client_closes_total Connections the relay closed.\n"
+            "# TYPE streamer_client_closes_total counter\n"
+            'streamer_client_closes_total{code="a\\"b\\\\c\\n"} 1\n'
+            'streamer_client_closes_total{code="x"} 2\n'
             "# HELP streamer_delivered_total Events written to clients.\n"
             "# TYPE streamer_delivered_total counter\n"
             "streamer_delivered_total 12345678\n",

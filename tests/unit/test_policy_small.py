@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.policy.checkpoint import Checkpoint
 from streamer.policy.dedupe import Recent
-from streamer.policy.stall import HEALTHY_AFTER, Vitals
+from streamer.policy.stall import HEALTHY_AFTER, LEAST_SESSION, Vitals
 from streamer.policy.transport import checked_base_url
 
 
@@ -24,10 +24,12 @@ class VitalsTests(SynchronousTestCase):
         self.assertLessEqual(vitals.silence_left(165), 0)
 
     def test_health_by_item(self) -> None:
-        """One item proves a connection."""
+        """An item proves a connection that lasts a little; one item and goodbye proves nothing."""
         vitals = Vitals(opened=0, stall_after=45)
-        self.assertFalse(vitals.healthy)
         vitals.items += 1
+        vitals.heard(LEAST_SESSION - 1)
+        self.assertFalse(vitals.healthy)
+        vitals.heard(LEAST_SESSION)
         self.assertTrue(vitals.healthy)
 
     def test_health_by_keep_alives(self) -> None:

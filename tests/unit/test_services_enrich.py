@@ -339,8 +339,8 @@ class EnrichTests(SynchronousTestCase):
         self.publish(
             raw("1", **nowhere), raw("2", **nowhere), raw("3"), raw("4", geo={"coordinates": {"coordinates": []}})
         )
-        self.assertEqual(self.metrics.value(m.BAD_GEO, "null-island"), 2)
-        self.assertEqual(self.metrics.value(m.BAD_GEO, "not-a-number"), 1)
+        self.assertEqual(self.metrics.value(m.HYDRATOR_DROPPED, "geo", "null-island"), 2)
+        self.assertEqual(self.metrics.value(m.HYDRATOR_DROPPED, "geo", "not-a-number"), 1)
 
     def test_ready(self) -> None:
         """Ready is: started, consuming, and the bus takes messages."""

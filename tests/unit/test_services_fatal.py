@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -59,6 +61,18 @@ class ListeningTests(SynchronousTestCase):
         self.assertEqual([(8181, "127.0.0.1")], [(server[0], server[3]) for server in reactor.tcpServers])
         self.successResultOf(service.stopService())
         self.assertEqual([], fatal)
+
+    def test_connections_end_with_it(self) -> None:
+        """A monitor's kept-alive connection does not outlive the service."""
+        reactor = MemoryReactorClock()
+        service, _ = self.service(reactor)
+        service.startService()
+        connection = reactor.tcpServers[0][1].buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        transport = StringTransport()
+        connection.makeConnection(transport)
+        self.successResultOf(service.stopService())
+        self.assertTrue(transport.disconnected)
+        connection.connectionLost(Failure(ConnectionDone()))
 
     def test_taken(self) -> None:
         """A taken port is fatal, with the address, the reason and the key to change."""

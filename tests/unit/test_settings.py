@@ -154,6 +154,22 @@ class ProblemTests(SynchronousTestCase):
         for row in ("heartbeat = inf", "heartbeat = nan", "history = inf", "journal_entries = 99999999999999999999"):
             self.assertEqual(1, len(self.problems(f"[relay]\n{row}\n")), row)
 
+    def test_twice(self) -> None:
+        """An event kind named twice would publish everything twice."""
+        (problem,) = self.problems('[enrich]\nevents = ["post",\n "post"]\n')
+        self.assertEqual("x.toml:3:2: enrich.events: 'post' stands there twice", problem)
+
+    def test_byte_order_mark(self) -> None:
+        """An editor's byte order mark is no part of the file."""
+        path = folder(self) / "x.toml"
+        path.write_bytes(b'\xef\xbb\xbf[relay]\ntitle = "x"\n')
+        self.assertEqual("x", load(str(path)).relay.title)
+
+    def test_endless_number(self) -> None:
+        """A number of more digits than Python reads is no traceback."""
+        (problem,) = self.problems("x = " + "9" * 5000)
+        self.assertTrue(problem.startswith("x.toml:1:1: "), problem)
+
     def test_too_deep(self) -> None:
         """A file nested beyond all reason is no traceback."""
         (problem,) = self.problems("x = " + "[" * 5000 + "]" * 5000)

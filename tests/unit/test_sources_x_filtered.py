@@ -88,10 +88,11 @@ class OutcomeTests(SynchronousTestCase):
             self.assertIsInstance(item, Item)
 
     def test_delete(self) -> None:
-        """A deletion has its own kind and id."""
-        (item,) = source().outcomes(b'{"delete":{"status":{"id":1,"id_str":"1","user_id":3}}}', 5)
-        assert isinstance(item, Item)
-        self.assertEqual(("delete", "delete:1", None), (item.kind, item.id, item.cursor))
+        """A deletion has its own kind and id, whichever form of the id it carries."""
+        for status in (b'{"id":1,"id_str":"1","user_id":3}', b'{"id":1}', b'{"id_str":"1"}'):
+            (item,) = source().outcomes(b'{"delete":{"status":' + status + b"}}", 5)
+            assert isinstance(item, Item)
+            self.assertEqual(("delete", "delete:1", None), (item.kind, item.id, item.cursor))
 
     def test_lone_surrogate(self) -> None:
         """A post whose text is no Unicode is still a post, byte for byte."""
@@ -113,7 +114,8 @@ class OutcomeTests(SynchronousTestCase):
         """What is not understood is said to be so."""
         deep = b'{"data":{"id":"5","z":' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
         rubbish = [b"", b"<html>", b"[]", b"{}", b'{"data":{}}', b'{"data":{"id":5}}', b"\xff", b'{"delete":{}}', deep]
-        rubbish += [b'{"errors":5}', b'{"errors":[]}', b'{"errors":[{"title":5}]}']
+        rubbish += [b'{"data":{"id":""}}', b'{"data":{"id":"1\\u0000"}}', b'{"data":{"id":"%s"}}' % (b"1" * 900_000)]
+        rubbish += [b'{"delete":{"status":{}}}', b'{"errors":5}', b'{"errors":[]}', b'{"errors":[{"title":5}]}']
         for frame in rubbish:
             with self.assertRaises(DecodeError):
                 source().outcomes(frame, 5)
@@ -157,6 +159,12 @@ class RefusalTests(SynchronousTestCase):
             self.assertIsNone(source().refusal(response(429, {}, **{"x-rate-limit-reset": nonsense})).retry_after)
         self.assertIsNone(source().refusal(response(429, {}, **{"x-rate-limit-reset": str(NOW - 5)})).retry_after)
 
+    def test_reset_is_for_rate_limits(self) -> None:
+        """X sends its reset header with every answer; a server error does not wait for it."""
+        ending = source().refusal(response(503, {}, **{"x-rate-limit-reset": str(NOW + 890)}))
+        self.assertIsNone(ending.retry_after)
+        self.assertEqual(7, source().refusal(response(503, {}, **{"retry-after": "7"})).retry_after)
+
     def test_detail(self) -> None:
         """The operator reads what X said, also when it said it in HTML."""
         ending = source().refusal(response(401, {"title": "Unauthorized", "detail": "Bad token"}))
@@ -178,6 +186,7 @@ class RulesTests(SynchronousTestCase):
             [Rule("x" * 2049)],
             [Rule(" ")],
             [Rule("cat", "a"), Rule("cat", "b")],
+            [Rule(" cat ")],
         ):
             with self.assertRaises(ValueError):
                 source(predicates=Predicates(tuple(rules)))
@@ -212,6 +221,17 @@ class RulesTests(SynchronousTestCase):
         added = response(200, {"meta": {}, "errors": [{"value": "cat", "id": "9", "title": "DuplicateRule"}]})
         _, ending = self.drive([response(200, {"meta": {}}), added], [Rule("cat")])
         self.assertIsNone(ending)
+
+    def test_gone_already(self) -> None:
+        """A stale rule that somebody else deleted first does not stop the source."""
+        listed = response(200, {"data": [{"id": "1", "value": "old"}]})
+        gone = response(200, {"meta": {}, "errors": [{"title": "Invalid Request", "detail": "Rule does not exist"}]})
+        added = response(201, {"meta": {}})
+        requests, ending = self.drive([listed, gone, added], [Rule("cat")])
+        self.assertEqual((3, None), (len(requests), ending))
+        _, ending = self.drive([listed, response(400, {"title": "Invalid Request"})], [Rule("cat")])
+        assert ending is not None
+        self.assertEqual(backoff.HTTP, ending.cause)
 
     def test_invalid_rules(self) -> None:
         """A rule that X refuses stops the source, naming the rule."""
