@@ -61,7 +61,8 @@ system:
 	@tests/provision system
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@tests/provision venv $(PYTHON)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
