@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inject, look, post } from './page.mjs'
+import { event, inject, look, post, rows } from './page.mjs'
 
 const MARKUP = '<img src=x onerror="alert(1)"><script>alert(2)</script><svg onload=alert(3)><iframe src="https://evil.example/">'
 
@@ -47,6 +47,42 @@ test('names, handles, facets and places cannot break out either', () =>
     assert.ok((await page.locator('article[data-key="test h4"]').boundingBox()).height < 400)
     await page.waitForTimeout(500)
   }, { tapped: true }))
+
+test('what no date and no language can be costs neither the others nor the page', () =>
+  look(async (page, relay) => {
+    const broken = { ...post('o0', { text: 'without a topic' }), topic: undefined }
+    relay.events(
+      post('o1', { text: 'odd one', lang: 'en-ab-cd' }), post('o2', { text: 'odd two', created: 1e300 }), broken, null,
+      event('gap', 'gap.test', { from: 1e300, to: 1e301, cause: 'x' }), event('geo', 'geo.test.xx', null), event('delete', 'delete.test', null),
+      post('o3', { text: 'the one after them' }),
+    )
+    await page.locator('article.post', { hasText: 'the one after them' }).waitFor()
+    for (const key of ['test o1', 'test o2']) await page.waitForSelector(`article[data-key="${key}"]`)
+    assert.equal(await page.locator('article', { hasText: 'without a topic' }).count(), 0)
+    await page.locator('select[name=lang] option[value=en-ab-cd]').waitFor({ state: 'attached' })
+  }, { tapped: true, at: '#/?lang=' }))
+
+test('a shared address with a language that is none leaves the page working', () =>
+  look(async (page, relay) => {
+    relay.events(post('o4', { text: 'in no language', lang: 'en-ab-cd' }))
+    await page.locator('article.post', { hasText: 'in no language' }).waitFor()
+    assert.equal(await page.inputValue('select[name=lang]'), 'en-ab-cd')
+    await page.selectOption('select[name=lang]', '')
+    await rows(page, 5)
+  }, { tapped: true, at: '#/?lang=en-ab-cd', waits: false }))
+
+test('where the browser forbids storage the page works, and choices last as long as it', () =>
+  look(async (page) => {
+    await rows(page, 5)
+    await page.selectOption('select[name=flow]', 'slow')
+    await page.click('button[aria-label^=Theme]')
+    await page.waitForFunction(() => document.documentElement.dataset.theme === 'light')
+    await page.click('button[aria-label^=Theme]')
+    await page.waitForFunction(() => document.documentElement.dataset.theme === 'dark')
+    await page.click('.pause')
+    await page.waitForSelector('.status[data-tone="held"]')
+    assert.equal(await page.inputValue('select[name=flow]'), 'slow')
+  }, { stored: false }))
 
 test('the page cannot turn text into markup even if it tried', () =>
   look(async (page) => {

@@ -37,9 +37,10 @@ function needed(name) {
  * @param {(page: import('playwright-core').Page, relay: Awaited<ReturnType<typeof tap>>) => Promise<void>} act
  * @param {object} [looks] options of playwright's browser context; `tapped` to stand between page and relay, `calm` to
  *   leave the flow as readers find it,
- *   `refused` for what the console is expected to say
+ *   `refused` for what the console is expected to say, `at` for the address's hash, `stored: false` for a browser that
+ *   forbids storage, `waits: false` where the filter lets no real post pass
  */
-export async function look(act, { tapped = false, calm = false, refused = /^$/, ...looks } = {}) {
+export async function look(act, { tapped = false, calm = false, refused = /^$/, at = '', stored = true, waits = true, ...looks } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'streamer-browser-'))
   const executablePath = BROWSERS.find((path) => path && existsSync(path))
   assert.ok(executablePath, 'no Chromium found; install Debian’s chromium-headless-shell or set STREAMER_CHROMIUM')
@@ -66,17 +67,21 @@ export async function look(act, { tapped = false, calm = false, refused = /^$/, 
     page.on('websocket', (socket) => {
       if (new URL(socket.url()).host !== origin) wrong.push(`websocket to ${socket.url()}`)
     })
-    await page.addInitScript((everything) => {
+    await page.addInitScript(([everything, allowed]) => {
+      for (const name of allowed ? [] : ['localStorage', 'sessionStorage']) {
+        Object.defineProperty(window, name, { get() { throw new DOMException('denied', 'SecurityError') } })
+      }
       // A calm page does not show every post, and most tests wait for one of their own.
-      if (everything) localStorage.setItem('streamer flow', 'all')
+      if (everything && allowed) localStorage.setItem('streamer flow', 'all')
       globalThis.violations = []
       document.addEventListener('securitypolicyviolation', (event) => {
         globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI}`)
       })
-    }, !calm)
+    }, [!calm, stored])
     const relay = tapped ? await tap(page) : undefined
-    await page.goto(`${BASE}/`)
-    await rows(page, 1)
+    await page.goto(`${BASE}/${at}`)
+    if (waits) await rows(page, 1)
+    else await page.waitForSelector('.status[data-tone="live"]')
     await act(page, relay)
     wrong.push(...(await page.evaluate(() => globalThis.violations)))
   } finally {

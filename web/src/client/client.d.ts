@@ -44,7 +44,7 @@ export interface State {
   readonly retryAt?: number
   /** The websocket close code, where there was one. */
   readonly code?: number
-  /** For people. */
+  /** For people; also says why where there is no `code`: no websocket could be opened at all, for one. */
   readonly cause?: string
 }
 
@@ -99,7 +99,12 @@ export interface SubscriptionEvents {
   error: Refusal
 }
 
-/** Topics are AMQP patterns: `*` is one word, `#` is zero or more. */
+/**
+ * Topics are AMQP patterns: `*` is one word, `#` is zero or more.
+ *
+ * Events of the type `streamer.delete` come to every subscription, whatever its topics: `data.id` and `source` name a
+ * post that was taken back upstream, and that nobody may go on showing or keeping.
+ */
 export interface Subscription {
   readonly id: string
   readonly topics: readonly string[]

@@ -23,8 +23,10 @@ export class Link {
   #watch: ReturnType<typeof setTimeout> | undefined
   #heard = Date.now()
   #pings = 0
+  #probing = false
   #done = false
 
+  /** Throws what the socket's constructor throws: a forbidden or malformed address. */
   constructor(url: string, Socket: SocketClass, handlers: Handlers) {
     this.#handlers = handlers
     this.#socket = new Socket(url, [PROTOCOL])
@@ -47,6 +49,8 @@ export class Link {
   /** The device may have slept: ask, and take silence as loss sooner than usual. */
   probe(): void {
     if (Date.now() - this.#heard > this.#heartbeat + GRACE_MS) return this.#lose(1006, '', true)
+    if (this.#probing) return // one question at a time, and the first one's deadline stands
+    this.#probing = true
     this.send('ping', ++this.#pings)
     this.#arm(PROBE_MS)
   }
@@ -66,6 +70,7 @@ export class Link {
 
   #message(text: unknown): void {
     this.#heard = Date.now()
+    this.#probing = false
     this.#arm(this.#heartbeat + GRACE_MS)
     const frame = parse(text)
     if (frame) this.#handlers.frame(frame)

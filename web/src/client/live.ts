@@ -21,6 +21,7 @@ import { Sub } from './subscription.ts'
 
 const STEADY_MS = 5_000 // a connection that held this long counts as a success
 const OFFLINE_AFTER = 3 // failed tries
+const MOST_DRAIN_MS = 60_000 // of a relay's wish when to come back
 const ASK_AGAIN_MS = 5_000 // after a refusal that may pass
 
 export class Connection implements Live {
@@ -38,13 +39,16 @@ export class Connection implements Live {
   #names = 0
   #position: Position | undefined
   #state: State = { name: 'connecting', since: Date.now(), tries: 0 }
+  /** A draining relay asked not to be disturbed before then, ms since the epoch. */
+  #drainUntil = 0
   readonly #wake = () => this.#woken()
+  readonly #abort = () => this.close()
 
   constructor(url: string, options: Options) {
     this.#url = url
     this.#options = options
     this.#memory = new Memory(url, options.resume)
-    options.signal?.addEventListener('abort', () => this.close())
+    options.signal?.addEventListener('abort', this.#abort)
     globalThis.addEventListener?.('online', this.#wake)
     globalThis.document?.addEventListener('visibilitychange', this.#wake)
     if (options.signal?.aborted) this.close()
@@ -53,6 +57,10 @@ export class Connection implements Live {
 
   get state(): State {
     return this.#state
+  }
+
+  get #ended(): boolean {
+    return this.#state.name === 'closed'
   }
 
   get position(): Position | undefined {
@@ -74,7 +82,7 @@ export class Connection implements Live {
   }
 
   retry(): void {
-    if (this.#timer === undefined || this.#state.name === 'closed') return
+    if (this.#timer === undefined || this.#ended) return
     clearTimeout(this.#timer)
     void this.#open()
   }
@@ -84,7 +92,7 @@ export class Connection implements Live {
   }
 
   async #open(): Promise<void> {
-    if (this.#state.name === 'closed') return
+    if (this.#ended) return
     this.#timer = undefined
     if (this.#state.name !== 'offline') this.#enter('connecting')
     let token: string | undefined
@@ -93,18 +101,26 @@ export class Connection implements Live {
     } catch (error) {
       return this.#wait(this.#backoff.next(), undefined, `no token: ${String(error)}`)
     }
-    if ((this.#state.name as StateName) === 'closed' || this.#link) return
+    if (this.#ended || this.#link) return
     this.#welcomed = 0
-    this.#link = new Link(this.#url, this.#options.WebSocket ?? WebSocket, {
-      opened: () => {
-        if (token !== undefined) this.#link?.send('hello', { token })
-        this.#enter('catching-up')
-        for (const sub of this.#subs.values()) this.#ask(sub)
-        this.#settle()
-      },
-      frame: (frame) => this.#frame(frame),
-      lost: (code, reason, silent) => this.#lost(code, reason, silent),
-    })
+    this.#drainUntil = 0
+    try {
+      this.#link = new Link(this.#url, this.#options.WebSocket ?? WebSocket, {
+        opened: () => this.#opened(token),
+        frame: (frame) => this.#frame(frame),
+        lost: (code, reason, silent) => this.#lost(code, reason, silent),
+      })
+    } catch (error) {
+      // A forbidden port, ws: from an https: page, no WebSocket at all: trying again would not help.
+      this.#end(undefined, `no websocket can be opened: ${String(error)}`)
+    }
+  }
+
+  #opened(token: string | undefined): void {
+    if (token !== undefined) this.#link?.send('hello', { token })
+    this.#enter('catching-up')
+    for (const sub of this.#subs.values()) this.#ask(sub)
+    this.#settle()
   }
 
   #ask(sub: Sub): void {
@@ -120,13 +136,13 @@ export class Connection implements Live {
   }
 
   #frame([kind, first, second]: Frame): void {
-    if (kind === 'ev') this.#deliver(first as Position, second as CloudEvent[])
+    if (kind === 'ev' && Array.isArray(second)) this.#deliver(first as Position, second)
     else if (kind === 'pos') this.#pass(first as Position)
-    else if (kind === 'subd') this.#caught(first as number, second as Record<string, unknown>)
-    else if (kind === 'lag') this.#lag(first as Lag)
-    else if (kind === 'err') this.#refused(first as number, second as Refusal)
-    else if (kind === 'welcome') this.#welcome(first as { heartbeat?: number })
-    else if (kind === 'draining') this.#drain(Number((first as { in_ms?: number }).in_ms ?? 0))
+    else if (kind === 'subd') this.#caught(first as number, (second ?? {}) as Record<string, unknown>)
+    else if (kind === 'lag' && first) this.#lag(first as Lag)
+    else if (kind === 'err' && second) this.#refused(first as number, second as Refusal)
+    else if (kind === 'welcome') this.#welcome((first ?? {}) as { heartbeat?: number })
+    else if (kind === 'draining') this.#drain(Number((first as { in_ms?: number } | undefined)?.in_ms) || 0)
   }
 
   #welcome({ heartbeat }: { heartbeat?: number }): void {
@@ -134,15 +150,22 @@ export class Connection implements Live {
     if (typeof heartbeat === 'number' && heartbeat > 0) this.#link?.expect(heartbeat * 1000)
   }
 
-  #deliver(position: Position, events: readonly CloudEvent[]): void {
-    for (const event of events) for (const sub of this.#subs.values()) sub.offer(event)
-    this.#reach(position)
+  #deliver(position: Position, events: readonly unknown[]): void {
+    // While history is sent, positions go back for its sake; those who had it keep their own, further place.
+    const behind = [...this.#subs.values()].filter((sub) => sub.replaying)
+    for (const event of events.filter(routable)) {
+      for (const sub of this.#subs.values()) {
+        sub.offer(event)
+        if (this.#ended) return // a listener closed the connection
+      }
+    }
+    this.#reach(position, behind.length ? behind : this.#subs.values())
     this.#settle()
   }
 
   #pass(position: Position): void {
     for (const sub of this.#subs.values()) sub.settle()
-    this.#reach(position)
+    this.#reach(position, this.#subs.values())
     this.#settle()
   }
 
@@ -151,7 +174,9 @@ export class Connection implements Live {
     if (lag.to) this.#pass(lag.to)
   }
 
-  #reach(position: Position): void {
+  #reach(position: Position, subs: Iterable<Sub>): void {
+    if (typeof position !== 'string') return
+    for (const sub of subs) sub.reach(position)
     this.#position = position
     this.#memory.keep(position)
     this.#emitter.emit('position', position)
@@ -160,8 +185,10 @@ export class Connection implements Live {
   #caught(number: number, body: Record<string, unknown>): void {
     const sub = this.#asking(number)
     if (!sub) return
-    if (typeof body['position'] === 'string') this.#reach(body['position'])
-    sub.caught(body)
+    // Beside another's history the relay tells how far that one is.
+    const alone = ![...this.#subs.values()].some((other) => other.replaying)
+    sub.caught(body, alone)
+    this.#reach(body['position'] as Position, [])
     this.#settle()
   }
 
@@ -188,8 +215,10 @@ export class Connection implements Live {
   }
 
   /** The relay is about to stop, and gives each client another moment to go. */
-  #drain(inMs: number): void {
-    this.#later(inMs, () => {
+  #drain(wishMs: number): void {
+    const ms = Math.min(Math.max(wishMs, 0), MOST_DRAIN_MS)
+    this.#drainUntil = Date.now() + ms
+    this.#later(ms, () => {
       this.#drop()
       void this.#open()
     })
@@ -202,7 +231,9 @@ export class Connection implements Live {
     const renewable = what === 'token' && this.#options.token && this.#backoff.tries === 0
     if (what === 'final' || (what === 'token' && !renewable)) return this.#end(code, said(code, reason))
     const pace = what === 'slow' || what === 'restart' ? what : 'retry'
-    this.#wait(this.#backoff.next(pace), code, silent ? 'nothing came from the relay' : said(code, reason), silent)
+    // Most relays close as soon as they have said that they are draining: their wish holds all the same.
+    const ms = Math.max(this.#backoff.next(pace), this.#drainUntil - Date.now())
+    this.#wait(ms, code, silent ? 'nothing came from the relay' : said(code, reason), silent)
   }
 
   #wait(ms: number, code: number | undefined, cause: string, silent = false): void {
@@ -216,7 +247,7 @@ export class Connection implements Live {
     this.#link = undefined
     for (const chore of this.#chores) clearTimeout(chore)
     this.#chores.clear()
-    for (const sub of this.#subs.values()) sub.park(this.#position)
+    for (const sub of this.#subs.values()) sub.park()
   }
 
   /** Does something later, unless this link is gone by then. */
@@ -229,10 +260,11 @@ export class Connection implements Live {
   }
 
   #end(code: number | undefined, cause: string): void {
-    if (this.#state.name === 'closed') return
+    if (this.#ended) return
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#drop()
+    this.#options.signal?.removeEventListener('abort', this.#abort)
     globalThis.removeEventListener?.('online', this.#wake)
     globalThis.document?.removeEventListener('visibilitychange', this.#wake)
     this.#enter('closed', { cause, ...(code === undefined ? {} : { code }) })
@@ -249,4 +281,10 @@ export class Connection implements Live {
     this.#state = { ...more, name, since, tries: this.#backoff.tries }
     this.#emitter.emit('state', this.#state)
   }
+}
+
+/** What can be dealt out at all: one broken event must not cost the others. */
+function routable(event: unknown): event is CloudEvent {
+  const { id, source, topic } = (event ?? {}) as Partial<Record<keyof CloudEvent, unknown>>
+  return typeof id === 'string' && typeof source === 'string' && typeof topic === 'string'
 }

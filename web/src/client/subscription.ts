@@ -5,6 +5,8 @@ import { Emitter } from './emitter.ts'
 import { Seen } from './seen.ts'
 import { matches } from './topics.ts'
 
+const DELETION = 'streamer.delete'
+
 export class Sub implements Subscription {
   readonly id: string
   readonly topics: readonly string[]
@@ -47,9 +49,9 @@ export class Sub implements Subscription {
     return { id: this.id, topics: this.topics, last, since: this.#since, policy }
   }
 
-  /** Takes an event if it was asked for and is new. */
+  /** Takes an event if it was asked for and is new. Deletions concern everybody: who has the post must lose it. */
   offer(event: CloudEvent): void {
-    if (!this.topics.some((pattern) => matches(pattern, event.topic))) return
+    if (event.type !== DELETION && !this.topics.some((pattern) => matches(pattern, event.topic))) return
     if (this.#due > 0) this.#due--
     if (!this.#seen.add(event.source, event.id)) return
     this.emit('event', event)
@@ -57,12 +59,14 @@ export class Sub implements Subscription {
     if (!Number.isNaN(time)) this.#lastTime = time
   }
 
-  caught(body: { recovered?: unknown; replayed?: unknown; reason?: unknown }): void {
+  caught(body: { recovered?: unknown; replayed?: unknown; reason?: unknown; position?: unknown }, alone: boolean): void {
     this.asked = undefined
     this.ready = true
     const recovered = body.recovered !== false
     if (!recovered) this.emit('gap', this.#gap(String(body.reason ?? 'unknown')))
     this.#due = Number(body.replayed ?? 0)
+    const own = alone || !recovered || this.#since === undefined
+    if (own && typeof body.position === 'string') this.reach(body.position)
     this.emit('caught', { recovered, replayed: this.#due })
   }
 
@@ -71,14 +75,23 @@ export class Sub implements Subscription {
     return this.asked === undefined && this.#due === 0
   }
 
+  /** History is on its way. */
+  get replaying(): boolean {
+    return this.#due > 0
+  }
+
+  /** All that was asked for before `position` has come; the next request starts there. */
+  reach(position: Position): void {
+    if (this.ready) this.#since = position
+  }
+
   /** The relay says that all there was has been sent, or will never be. */
   settle(): void {
     this.#due = 0
   }
 
-  /** The connection is gone; the next request starts after `position`, unless this one never got going. */
-  park(position: Position | undefined): void {
-    if (this.ready && position !== undefined) this.#since = position
+  /** The connection is gone. */
+  park(): void {
     this.asked = undefined
     this.#due = 0
     this.ready = false

@@ -59,6 +59,19 @@ export class Feed {
     if (this.#rows.some((row) => row.key === key)) this.#put(this.#rows.filter((row) => row.key !== key))
   }
 
+  /** An event that could not be read: it is accounted for, and nothing else. */
+  refuse(): void {
+    this.ledger.arrive()
+    this.ledger.drop(1)
+  }
+
+  /** Takes out a row that could not be drawn. */
+  discard(row: Row): void {
+    if (!this.#rows.includes(row)) return
+    if (row.kind === 'post') this.ledger.unshow()
+    this.#put(this.#rows.filter((other) => other !== row))
+  }
+
   /** Moves what the flow allows from waiting to shown; call it `FLUSHES_PER_S` times a second while not held. */
   flush(): void {
     if (this.#waiting.length === 0) return void this.flow.allow(0)

@@ -1,6 +1,6 @@
 // What the reader wants to see. Kept in the page's address, so that it can be shared and survives a reload.
 
-import type { Row } from './row.ts'
+import { langOf, type Row } from './row.ts'
 
 export interface Filter {
   readonly text: string
@@ -18,6 +18,11 @@ export function passes(filter: Filter, row: Row): boolean {
   return filter.text.toLowerCase().split(/\s+/).every((word) => row.haystack.includes(word))
 }
 
+/** Whether the reader asked for anything less than everything. */
+export function narrows(filter: Filter): boolean {
+  return toHash(filter) !== toHash(EVERYTHING)
+}
+
 export function toHash({ text, source, lang }: Filter): string {
   const query = new URLSearchParams()
   if (text) query.set('q', text)
@@ -28,5 +33,5 @@ export function toHash({ text, source, lang }: Filter): string {
 
 export function fromHash(hash: string): Filter {
   const query = new URLSearchParams(hash.replace(/^#\/?\??/, ''))
-  return { text: query.get('q') ?? '', source: query.get('src') ?? '', lang: query.get('lang') ?? '' }
+  return { text: query.get('q') ?? '', source: query.get('src') ?? '', lang: langOf(query.get('lang')) }
 }

@@ -4,7 +4,7 @@ export class Ledger {
   /** Everything the relay sent us, or told us it did not. */
   sent = 0
   shown = 0
-  /** Filtered, sampled away by the flow setting, deleted before it was shown, or too old for the buffer. */
+  /** Filtered, sampled away by the flow setting, deleted before it was shown, too old for the buffer, or not fit to be shown. */
   notShown = 0
   /** Skipped by the relay. */
   lost = 0
@@ -27,6 +27,12 @@ export class Ledger {
   drop(count: number): void {
     this.held -= count
     this.notShown += count
+  }
+
+  /** It counted as shown, and then could not be drawn. */
+  unshow(): void {
+    this.shown--
+    this.notShown++
   }
 
   lose(count: number): void {

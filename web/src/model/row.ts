@@ -46,13 +46,18 @@ export interface GapRow {
 
 export type Row = PostRow | GapRow
 
-type Dict = Readonly<Record<string, unknown>>
+export type Dict = Readonly<Record<string, unknown>>
 
 const LONG_CHARACTERS = 700
 const LONG_LINES = 12
 
 export function sourceOf(event: CloudEvent): string {
   return cleanName(decode(event.source.split('/').at(-1) ?? '')) || '?'
+}
+
+/** A language tag, or empty if it does not look like one. */
+export function langOf(value: unknown): string {
+  return typeof value === 'string' && /^[a-z]{2,3}(-[a-z0-9]{2,8})*$/i.test(value) ? value : ''
 }
 
 /** What names a post in every list and buffer, so that a delete finds it. */
@@ -96,7 +101,7 @@ function post(event: CloudEvent, data: Dict, source: string, now: number): PostR
     author,
     body: pieces(text, list(data['facets']) as Facet[]),
     url: safeUrl(data['url'])?.href,
-    lang: /^[a-z]{2,3}(-[a-z0-9]{2,8})*$/i.test(string(data['lang'])) ? string(data['lang']) : '',
+    lang: langOf(data['lang']),
     place,
     reply: data['reply_to'] != null,
     sensitive: data['sensitive'] === true,
@@ -154,7 +159,7 @@ function decode(text: string): string {
   }
 }
 
-function dict(value: unknown): Dict {
+export function dict(value: unknown): Dict {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Dict) : {}
 }
 
@@ -166,8 +171,10 @@ function string(value: unknown): string {
   return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
 }
 
+const FURTHEST_MS = 8.64e15 // from the epoch, either way; a Date beyond is invalid, and throws when it is shown
+
 /** RFC 3339 or ms since the epoch, to ms since the epoch. */
 function time(value: unknown): number | undefined {
   const ms = typeof value === 'number' ? value : Date.parse(string(value))
-  return Number.isFinite(ms) ? ms : undefined
+  return Math.abs(ms) <= FURTHEST_MS ? ms : undefined
 }

@@ -2,7 +2,7 @@
 
 import type { CloudEvent } from '../client/client.d.ts'
 import { HEIGHT, PER_KM, WIDTH, project } from './projection.ts'
-import { keyOf, sourceOf } from './row.ts'
+import { dict, keyOf, sourceOf } from './row.ts'
 
 export interface Spot {
   /** Of the post, so that a delete finds it. */
@@ -23,7 +23,7 @@ const RING_MOST = 45
 
 export function spotOf(event: CloudEvent): Spot | undefined {
   if (event.type !== 'streamer.geo') return undefined
-  const data = event.data as Readonly<Record<string, unknown>>
+  const data = dict(event.data)
   const [lat, lon] = [data['lat'], data['lon']]
   if (typeof lat !== 'number' || typeof lon !== 'number' || Math.abs(lat) > 90 || Math.abs(lon) > 180) return undefined
   if (lat === 0 && lon === 0) return undefined // where those land who have no place

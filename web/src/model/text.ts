@@ -71,7 +71,7 @@ function faceted(text: string, { kind, value }: Facet): Piece | undefined {
     const url = safeUrl(value)
     if (!url) return undefined
     const host = url.hostname.replace(/^www\./, '')
-    const tells = text.toLowerCase().includes(host)
+    const tells = hostIn(straight(text)) === host
     return { kind, text: straight(text), target: url.href, ...(tells ? {} : { host }) }
   }
   if (kind === 'tag' || kind === 'cashtag') {
@@ -79,6 +79,12 @@ function faceted(text: string, { kind, value }: Facet): Piece | undefined {
   }
   if (kind === 'mention') return { kind, text: straight(text), target: `@${value.replace(/^@/, '')}` }
   return undefined
+}
+
+/** The host that a link's text begins with, letter for letter: what a reader takes for the place it leads to. */
+function hostIn(text: string): string {
+  const address = text.trim().toLowerCase().replace(/^https?:\/\//, '').replace(/^www\./, '')
+  return address.split(/[/?#:\\]/, 1)[0] as string
 }
 
 function plain(text: string): Piece {

@@ -7,6 +7,15 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle
 const countries = new Intl.DisplayNames(undefined, { type: 'region' })
 const languages = new Intl.DisplayNames(undefined, { type: 'language' })
 
+/** The name of a code, or the code: `of` throws for what merely looks like one, such as en-ab-cd. */
+function called(names: Intl.DisplayNames, code: string): string {
+  try {
+    return names.of(code) ?? code
+  } catch {
+    return code
+  }
+}
+
 const seconds = (ms: number): string => `${Math.max(1, Math.ceil(ms / 1000))} s`
 
 export const words = {
@@ -51,6 +60,7 @@ export const words = {
   language: 'Language',
   any: 'any',
   filter: 'Filter posts',
+  controls: 'More controls',
   filterHint: 'word, #tag or @name',
   theme: { auto: 'Theme: as the device', light: 'Theme: light', dark: 'Theme: dark' },
   keyboard: 'Keyboard shortcuts',
@@ -58,6 +68,7 @@ export const words = {
   feed: 'Feed',
   waiting: 'Waiting for the first post…',
   noneMatch: 'Nothing that arrived matches the filter yet.',
+  unfilter: 'stop filtering',
   replies: 'reply',
   sensitive: 'This post was marked as sensitive.',
   reveal: 'Show it',
@@ -77,8 +88,8 @@ export const words = {
   places: 'Places',
   placesWindow: 'last 10 minutes',
   noPlaces: 'No post with a place yet.',
-  country: (code: string) => (code ? (countries.of(code) ?? code) : 'Sea or unknown'),
-  languageName: (code: string) => languages.of(code) ?? code,
+  country: (code: string) => (code ? called(countries, code) : 'Sea or unknown'),
+  languageName: (code: string) => called(languages, code),
 
   perSecond: (rate: number) => `${rate < 10 ? rate.toFixed(1) : numbers.format(Math.round(rate))}/s`,
   rowsKept: (n: number) => `${numbers.format(n)} rows kept`,

@@ -14,5 +14,6 @@ export const icons = {
   gap: icon(svg`<path d="M10 2 1.5 17h17zm-.9 5.4h1.8v5H9.1zm0 6.2h1.8v1.8H9.1z"/>`),
   theme: icon(svg`<path d="M10 2a8 8 0 1 0 0 16 8 8 0 0 0 0-16m0 1.7v12.6a6.3 6.3 0 0 1 0-12.6"/>`),
   keyboard: icon(svg`<path d="M2 5h16v10H2zm2 2v1.6h1.6V7zm3 0v1.6h1.6V7zm3 0v1.6h1.6V7zm3 0v1.6h3V7zM4 10v1.6h3V10zm4.4 0v1.6H16V10zM6 12.6V14h8v-1.4z"/>`),
+  controls: icon(svg`<path d="M2 5h9.2a2.4 2.4 0 0 1 4.6 0H18v1.8h-2.2a2.4 2.4 0 0 1-4.6 0H2zm0 8.2h2.2a2.4 2.4 0 0 1 4.6 0H18V15H8.8a2.4 2.4 0 0 1-4.6 0H2z"/>`),
   up: icon(svg`<path d="m10 5 6 7h-4v4H8v-4H4z"/>`),
 } as const

@@ -3,7 +3,8 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit'
 import { repeat } from 'lit/directives/repeat.js'
 import { MOST_ROWS } from '../model/feed.ts'
-import { EVERYTHING } from '../model/filter.ts'
+import { narrows, type Filter } from '../model/filter.ts'
+import type { Row } from '../model/row.ts'
 import { words } from '../model/words.ts'
 import { icons } from './icons.ts'
 import { gapView, postView, type Shown } from './row-view.ts'
@@ -15,6 +16,7 @@ const MOST_OPEN = MOST_ROWS
 
 export class LiveFeed extends View {
   readonly #open = new Set<string>()
+  readonly #bad: Row[] = []
   #drawn = ''
   #focused: { readonly key: string; readonly at: number } | undefined
   readonly #onSelect = () => this.#selected()
@@ -50,21 +52,22 @@ export class LiveFeed extends View {
     const held = hold.holds(Date.now())
     return html`
       <div class="feed-head">
-        <h2 id="feed-title">${words.feed}</h2>
+        <h2 id="feed-title" tabindex="-1">${words.feed}</h2>
+        ${this.#chip(feed.filter)}
         ${held && feed.fresh > 0 ? this.#pill(feed.fresh) : nothing}
       </div>
       <div id="feed" role="feed" tabindex="0" aria-labelledby="feed-title" aria-busy=${rows.length === 0}
         @scroll=${this.#scrolled} @focusin=${this.#focusIn} @focusout=${this.#focusOut}>
         ${repeat(rows, (row) => row.key, (row, i) => {
-          const shown: Shown = { at: i + 1, now, open: this.#open.has(row.key), reveal: this.#reveal }
-          return row.kind === 'post' ? postView(row, shown) : gapView(row, shown)
+          return this.#row(row, { at: i + 1, now, open: this.#open.has(row.key), reveal: this.#reveal })
         })}
       </div>
-      ${rows.length === 0 ? html`<p class="empty">${feed.filter === EVERYTHING ? words.waiting : words.noneMatch}</p>` : nothing}
+      ${rows.length === 0 ? html`<p class="empty">${narrows(feed.filter) ? words.noneMatch : words.waiting}</p>` : nothing}
     `
   }
 
   protected override updated(_: PropertyValues): void {
+    for (const row of this.#bad.splice(0)) this.session.feed.discard(row)
     const lost = this.#focused
     if (!lost || this.querySelector(`[data-key="${CSS.escape(lost.key)}"]`)) return
     // The post being read was deleted: reading goes on with the one in its place.
@@ -88,6 +91,29 @@ export class LiveFeed extends View {
     if (pane) pane.scrollTop = 0
     if (pane?.contains(document.activeElement)) (document.activeElement as HTMLElement).blur()
     this.session.showAll()
+  }
+
+  /** One row that cannot be drawn must not cost the others; it goes, and is counted as not shown. */
+  #row(row: Row, shown: Shown): TemplateResult | typeof nothing {
+    try {
+      return row.kind === 'post' ? postView(row, shown) : gapView(row, shown)
+    } catch {
+      this.#bad.push(row)
+      return nothing
+    }
+  }
+
+  /** What was chosen in the tool bar, which hides its menus on a phone; here it is seen and undone anywhere. */
+  #chip({ source, lang }: Filter): TemplateResult | typeof nothing {
+    if (!source && !lang) return nothing
+    return html`<button class="chip" type="button" @click=${this.#widen}>
+      <bdi>${[lang, source].filter(Boolean).join(' · ')}</bdi><span aria-hidden="true">×</span><span class="sr">, ${words.unfilter}</span>
+    </button>`
+  }
+
+  #widen(): void {
+    this.querySelector<HTMLElement>('#feed-title')?.focus() // the chip goes; focus must not go with it
+    this.dispatchEvent(new CustomEvent('filter', { detail: { source: '', lang: '' }, bubbles: true }))
   }
 
   #pill(count: number): TemplateResult {

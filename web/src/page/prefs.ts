@@ -6,55 +6,67 @@ export type Theme = 'auto' | 'light' | 'dark'
 
 const THEMES: readonly Theme[] = ['auto', 'light', 'dark']
 
+/** Asked for anew each time: where storage is forbidden, already naming it throws. */
+type Where = () => Storage
+
+const browser: Where = () => localStorage
+const tab: Where = () => sessionStorage
+
 export class Prefs {
+  /** What was chosen on this page; it holds also where nothing may be stored. */
+  readonly #chosen = new Map<string, string>()
+
   get theme(): Theme {
-    return THEMES.find((theme) => theme === read(localStorage, 'theme')) ?? 'auto'
+    return THEMES.find((theme) => theme === this.#read(browser, 'theme')) ?? 'auto'
   }
 
   nextTheme(): Theme {
     const theme = THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length] as Theme
-    write(localStorage, 'theme', theme)
+    this.#write(browser, 'theme', theme)
     return theme
   }
 
   get flow(): FlowName {
-    return FLOWS.find((flow) => flow === read(localStorage, 'flow')) ?? 'calm'
+    return FLOWS.find((flow) => flow === this.#read(browser, 'flow')) ?? 'calm'
   }
 
   set flow(flow: FlowName) {
-    write(localStorage, 'flow', flow)
+    this.#write(browser, 'flow', flow)
   }
 
   get keyboard(): boolean {
-    return read(localStorage, 'keyboard') !== 'off'
+    return this.#read(browser, 'keyboard') !== 'off'
   }
 
   set keyboard(on: boolean) {
-    write(localStorage, 'keyboard', on ? 'on' : 'off')
+    this.#write(browser, 'keyboard', on ? 'on' : 'off')
   }
 
   /** Survives a reload of this tab, and only that. */
   get paused(): boolean {
-    return read(sessionStorage, 'paused') === 'yes'
+    return this.#read(tab, 'paused') === 'yes'
   }
 
   set paused(on: boolean) {
-    write(sessionStorage, 'paused', on ? 'yes' : 'no')
+    this.#write(tab, 'paused', on ? 'yes' : 'no')
   }
-}
 
-function read(storage: Storage, key: string): string | null {
-  try {
-    return storage.getItem(`streamer ${key}`)
-  } catch {
-    return null // forbidden by the browser's settings: the choice then lasts as long as the page
+  #read(where: Where, key: string): string | null {
+    const chosen = this.#chosen.get(key)
+    if (chosen !== undefined) return chosen
+    try {
+      return where().getItem(`streamer ${key}`)
+    } catch {
+      return null // forbidden by the browser's settings
+    }
   }
-}
 
-function write(storage: Storage, key: string, value: string): void {
-  try {
-    storage.setItem(`streamer ${key}`, value)
-  } catch {
-    // As above.
+  #write(where: Where, key: string, value: string): void {
+    this.#chosen.set(key, value)
+    try {
+      where().setItem(`streamer ${key}`, value)
+    } catch {
+      // Full or forbidden: the choice then lasts as long as the page.
+    }
   }
 }

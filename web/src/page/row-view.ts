@@ -65,7 +65,7 @@ function covered(row: PostRow, shown: Shown): TemplateResult {
 }
 
 function piece({ kind, text, target, host }: Piece): TemplateResult | string {
-  if (kind === 'link') return html`${out(target, text)}${host ? html` <span class="host">(${host})</span>` : nothing}`
+  if (kind === 'link') return html`${out(target, text)}${host ? html` <bdi class="host">(${host})</bdi>` : nothing}`
   if (kind === 'text') return text
   return html`<a class=${kind} href=${toHash({ ...EVERYTHING, text: target })}><bdi>${text}</bdi></a>`
 }

@@ -6,9 +6,9 @@ import { Blips } from '../model/blips.ts'
 import { Feed } from '../model/feed.ts'
 import { FLUSHES_PER_S } from '../model/flow.ts'
 import { Hold, type Cause } from '../model/hold.ts'
-import { Places } from '../model/places.ts'
+import { Places, WINDOW_MS } from '../model/places.ts'
 import { Pulse } from '../model/pulse.ts'
-import { gapRow, keyOf, lagRow, rowOf, sourceOf } from '../model/row.ts'
+import { dict, gapRow, keyOf, lagRow, rowOf, sourceOf, type GapRow, type Row } from '../model/row.ts'
 import { spotOf } from '../model/spot.ts'
 import { status, type Facts } from '../model/status.ts'
 import { words } from '../model/words.ts'
@@ -27,6 +27,8 @@ export class Session extends EventTarget {
   readonly sources = new Set<string>()
   readonly langs = new Set<string>()
   readonly #live: Live
+  /** The reader was told that there is no connection, and waits to hear that there is one again. */
+  #away = false
   #timer: ReturnType<typeof setInterval> | undefined
 
   constructor(live: Live) {
@@ -36,15 +38,9 @@ export class Session extends EventTarget {
     sub.on('event', (event) => this.#take(event))
     sub.on('lag', (lag) => {
       this.feed.ledger.lose(lag.skipped)
-      const row = lagRow(lag, Date.now())
-      this.feed.add(row)
-      this.announcer.say(row.title, Date.now())
+      this.#miss(lagRow(lag, Date.now()))
     })
-    sub.on('gap', (gap) => {
-      const row = gapRow(gap, Date.now())
-      this.feed.add(row)
-      this.announcer.say(row.title, Date.now())
-    })
+    sub.on('gap', (gap) => this.#miss(gapRow(gap, Date.now())))
     live.on('state', (state) => this.#entered(state))
   }
 
@@ -72,7 +68,7 @@ export class Session extends EventTarget {
   holdFor(cause: Cause, on: boolean): void {
     const now = Date.now()
     this.hold.set(cause, on, now)
-    if (cause === 'paused') this.announcer.say(on ? words.saidPaused : words.saidResumed, now, true)
+    if (cause === 'paused') this.announcer.say(on ? words.saidPaused : words.saidResumed, now, 'urgent')
     if (cause === 'paused' && !on) this.showAll()
     else this.#changed()
   }
@@ -92,11 +88,14 @@ export class Session extends EventTarget {
     if (event.type === 'streamer.delete') return this.#forget(event)
     const spot = spotOf(event)
     if (spot) {
-      this.places.add(spot.country, now)
+      // History may be older than what the map shows; who does not say when is taken at its arrival.
+      const at = Date.parse(event.time ?? '') - this.pulse.skew || now
+      if (now - at > WINDOW_MS) return
+      this.places.add(spot.country, at, now)
       if (!this.still) this.blips.add(spot, now)
       return
     }
-    const row = rowOf(event, now)
+    const row = this.#read(event, now)
     if (!row) return
     if (row.kind === 'post') {
       // History says nothing about the rate and the delay.
@@ -107,9 +106,23 @@ export class Session extends EventTarget {
     this.feed.add(row)
   }
 
+  /** The row for an event; one that cannot be read must not stop the others. */
+  #read(event: CloudEvent, now: number): Row | undefined {
+    try {
+      return rowOf(event, now)
+    } catch {
+      this.feed.refuse()
+      return undefined
+    }
+  }
+
+  #miss(row: GapRow): void {
+    this.feed.add(row)
+    this.announcer.say(row.title, Date.now(), 'loss')
+  }
+
   #forget(event: CloudEvent): void {
-    const { id } = event.data as { id?: unknown }
-    const key = keyOf(sourceOf(event), id)
+    const key = keyOf(sourceOf(event), dict(event.data)['id'])
     this.feed.remove(key)
     this.blips.remove(key)
     this.dispatchEvent(new CustomEvent('deleted', { detail: key }))
@@ -119,7 +132,11 @@ export class Session extends EventTarget {
     if (state.name !== 'live') this.pulse.forget()
     const said = status({ ...this.facts, hold: undefined })
     const worthIt = state.name === 'live' || state.name === 'offline' || state.name === 'closed'
-    if (worthIt) this.announcer.say(`${said.label} ${state.name === 'live' ? '' : said.detail}`.trim(), Date.now(), state.name !== 'live')
+    if (worthIt) {
+      const prompt = state.name !== 'live' || this.#away
+      this.#away = state.name !== 'live'
+      this.announcer.say(`${said.label} ${state.name === 'live' ? '' : said.detail}`.trim(), Date.now(), prompt ? 'urgent' : 'news')
+    }
     this.#changed()
   }
 

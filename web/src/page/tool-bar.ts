@@ -1,6 +1,7 @@
 // What the reader can do: hold the page still, slow it down, choose what to see.
 
 import { html, type TemplateResult } from 'lit'
+import { live } from 'lit/directives/live.js'
 import type { Filter } from '../model/filter.ts'
 import { FLOWS, type FlowName } from '../model/flow.ts'
 import { words } from '../model/words.ts'
@@ -9,9 +10,16 @@ import type { Theme } from './prefs.ts'
 import { View } from './view.ts'
 
 export class ToolBar extends View {
-  static override properties = { ...View.properties, theme: {} }
+  static override properties = { ...View.properties, theme: {}, open: { state: true } }
 
   declare theme: Theme
+  /** On a phone the menus are folded away until asked for. */
+  declare open: boolean
+
+  constructor() {
+    super()
+    this.open = false
+  }
 
   override render(): TemplateResult {
     const { hold, feed, sources, langs } = this.session
@@ -20,19 +28,23 @@ export class ToolBar extends View {
       <button class="pause" type="button" aria-keyshortcuts="p" @click=${() => this.#tell('pause')}>
         ${hold.paused ? icons.play : icons.pause}<span>${hold.paused ? words.resume : words.pause}</span>
       </button>
-      <label>
-        <span>${words.flow}</span>
-        <select name="flow" @change=${this.#flow}>
-          ${FLOWS.map((name) => html`<option value=${name} ?selected=${feed.flow.name === name}>${words.flows[name]}</option>`)}
-        </select>
-      </label>
-      ${this.#choice(words.source, 'source', sources, filter.source, (name) => name)}
-      ${this.#choice(words.language, 'lang', langs, filter.lang, words.languageName)}
+      <button class="quiet unfold" type="button" title=${words.controls} aria-label=${words.controls} aria-controls="choices"
+        aria-expanded=${this.open} @click=${() => (this.open = !this.open)}>${icons.controls}</button>
+      <div id="choices" data-open=${this.open ? 'yes' : 'no'}>
+        <label>
+          <span>${words.flow}</span>
+          <select name="flow" @change=${this.#flow}>
+            ${FLOWS.map((name) => option(name, words.flows[name], feed.flow.name))}
+          </select>
+        </label>
+        ${this.#choice(words.source, 'source', sources, filter.source, (name) => name)}
+        ${this.#choice(words.language, 'lang', langs, filter.lang, words.languageName)}
+      </div>
       <label class="grow">
         <span>${words.filter}</span>
         <input
           type="search" name="text" autocomplete="off" spellcheck="false" enterkeyhint="search"
-          placeholder=${words.filterHint} .value=${filter.text} @input=${this.#filter}
+          placeholder=${words.filterHint} .value=${live(filter.text)} @input=${this.#filter}
         />
       </label>
       <span class="tools">
@@ -52,8 +64,8 @@ export class ToolBar extends View {
       <label>
         <span>${label}</span>
         <select name=${name} @change=${this.#filter}>
-          <option value="" ?selected=${!chosen}>${words.any}</option>
-          ${values.map((value) => html`<option value=${value} ?selected=${value === chosen}>${called(value)}</option>`)}
+          ${option('', words.any, chosen)}
+          ${values.map((value) => option(value, called(value), chosen))}
         </select>
       </label>
     `
@@ -72,6 +84,11 @@ export class ToolBar extends View {
   #tell(what: 'pause' | 'theme' | 'keyboard'): void {
     this.dispatchEvent(new Event(what, { bubbles: true }))
   }
+}
+
+/** Compared with what the menu really shows: the reader's own choice changes that, and so does the address. */
+function option(value: string, called: string, chosen: string): TemplateResult {
+  return html`<option value=${value} .selected=${live(value === chosen)}>${called}</option>`
 }
 
 customElements.define('tool-bar', ToolBar)

@@ -47,7 +47,7 @@ describe('ids seen', () => {
 
 describe('close codes', () => {
   it.each([
-    [1006, 'retry'], [1000, 'retry'], [1012, 'restart'], [4000, 'final'], [4001, 'token'], [4009, 'final'],
+    [1006, 'retry'], [1000, 'retry'], [1012, 'restart'], [1009, 'final'], [4000, 'final'], [4001, 'token'], [4009, 'final'],
     [4099, 'final'], [4108, 'slow'], [4129, 'slow'], [4200, 'restart'],
   ])('%i means %s', (code, expected) => expect(verdict(code)).toBe(expected))
 })

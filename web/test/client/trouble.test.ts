@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { Lag } from '../../src/client/client.d.ts'
-import { open, socket, withFakes } from './fake.ts'
+import type { Lag, State } from '../../src/client/client.d.ts'
+import { FakeSocket, breathe, open, socket, withFakes } from './fake.ts'
 
 withFakes()
 
@@ -28,6 +28,67 @@ describe('silence', () => {
     dispatchEvent(new Event('online'))
     await vi.advanceTimersByTimeAsync(5000)
     expect(live.state.name).toBe('stalled')
+  })
+
+  it('is asked about once, however often the device says that it woke up', async () => {
+    const live = open()
+    const s = (await socket()).open().confirm()
+    for (let n = 0; n < 100; n++) dispatchEvent(new Event('online'))
+    expect(s.sent.filter(([kind]) => kind === 'ping')).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(4000)
+    dispatchEvent(new Event('online'))
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(live.state.name).toBe('stalled') // the deadline of the first stands
+  })
+})
+
+describe('a draining relay', () => {
+  it('that closes at once is left alone for as long as it asked', async () => {
+    const live = open()
+    ;(await socket()).open().confirm().say('draining', { in_ms: 4500 }).fail(1012)
+    expect(live.state.retryAt).toBe(Date.now() + 4500)
+    await vi.advanceTimersByTimeAsync(4499)
+    expect(FakeSocket.made).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(1)
+    // It held for that one: later losses are retried as ever.
+    ;(await socket()).open().confirm().fail(1006)
+    expect(live.state.retryAt).toBeLessThan(Date.now() + 2000)
+  })
+
+  it('cannot keep its clients away for long', async () => {
+    const live = open()
+    ;(await socket()).open().confirm().say('draining', { in_ms: 1e12 }).fail(1012)
+    expect(live.state.retryAt).toBe(Date.now() + 60_000)
+  })
+})
+
+describe('a websocket that cannot be made', () => {
+  it('ends the connection and says why', async () => {
+    const states: State[] = []
+    const live = open({
+      WebSocket: class {
+        constructor() {
+          throw new SyntaxError('mixed content')
+        }
+      } as never,
+    })
+    live.on('state', (state) => states.push(state))
+    await breathe()
+    expect(states.at(-1)).toMatchObject({ name: 'closed', cause: expect.stringContaining('mixed content') })
+    live.retry()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(live.state.name).toBe('closed')
+  })
+})
+
+describe('the signal', () => {
+  it('is let go of when the connection ends', () => {
+    const { signal } = new AbortController()
+    const added = vi.spyOn(signal, 'addEventListener')
+    const removed = vi.spyOn(signal, 'removeEventListener')
+    open({ signal }).close()
+    expect(added).toHaveBeenCalledOnce()
+    expect(removed.mock.calls.map(([kind, listener]) => [kind, listener])).toEqual(added.mock.calls.map(([kind, listener]) => [kind, listener]))
   })
 })
 

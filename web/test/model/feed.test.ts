@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { EVERYTHING, fromHash, passes, toHash } from '../../src/model/filter.ts'
+import { EVERYTHING, fromHash, narrows, passes, toHash } from '../../src/model/filter.ts'
 import { Feed, MOST_ROWS, MOST_WAITING } from '../../src/model/feed.ts'
 import { Flow, sample } from '../../src/model/flow.ts'
 import { Hold } from '../../src/model/hold.ts'
@@ -31,6 +31,8 @@ describe('the account', () => {
       else if (dice < 0.75) feed.remove(`birds ${Math.floor(random() * 60)}`)
       else if (dice < 0.78) told += 7, feed.ledger.lose(7)
       else if (dice < 0.82) feed.filter = random() < 0.5 ? EVERYTHING : { ...EVERYTHING, lang: 'en' }
+      else if (dice < 0.83) told++, feed.refuse()
+      else if (dice < 0.835 && feed.rows[0]) feed.discard(feed.rows[0])
       else if (dice < 0.85) feed.flow.name = (['all', 'calm', 'slow'] as const)[Math.floor(random() * 3)] ?? 'all'
       else if (dice < 0.88) feed.showAll()
       else feed.flush()
@@ -173,5 +175,11 @@ describe('a filter', () => {
     const filter = { text: '#köln & more', source: 'a b', lang: 'pt' }
     expect(fromHash(toHash(filter))).toEqual(filter)
     expect(fromHash('')).toEqual(EVERYTHING)
+    expect(fromHash('#/?lang="><b>&src=x').lang).toBe('')
+  })
+
+  it('narrows only where something is asked for', () => {
+    expect(narrows(fromHash('#/'))).toBe(false)
+    expect(narrows(fromHash('#/?lang=fr'))).toBe(true)
   })
 })

@@ -61,6 +61,10 @@ describe('a spot', () => {
     expect(geo({ lat: -45, lon: 168, precision: 'gazetteer', radius_km: 9000, post: '9' })).toMatchObject({ area: true, radius: 45 })
   })
 
+  it('is not made of what is no object', () => {
+    for (const data of [null, 7, [], 'x']) expect(geo(data as never)).toBeUndefined()
+  })
+
   it.each([{}, { lat: 0, lon: 0 }, { lat: 91, lon: 0 }, { lat: 1, lon: 181 }, { lat: '1', lon: 2 }, { lat: NaN, lon: 1 }])('is not made of %j', (data) => {
     expect(geo({ precision: 'point', radius_km: 0, post: '9', ...data })).toBeUndefined()
   })
@@ -100,5 +104,13 @@ describe('places', () => {
     expect(places.ranked(150_000)).toEqual([{ country: 'NZ', count: 3 }, { country: '', count: 1 }, { country: 'PT', count: 1 }])
     expect(places.ranked(11 * 60_000)).toEqual([{ country: 'NZ', count: 1 }])
     expect(places.ranked(60 * 60_000)).toEqual([])
+  })
+
+  it('count for the minute they are of, in whatever order they come', () => {
+    const now = 20 * 60_000
+    const places = new Places()
+    for (let minute = 25; minute >= 0; minute--) places.add('NZ', minute * 60_000, now)
+    expect(places.ranked(now)).toEqual([{ country: 'NZ', count: 15 }]) // 6 of the future count as now
+    expect(places.ranked(now + 9 * 60_000)).toEqual([{ country: 'NZ', count: 6 }])
   })
 })

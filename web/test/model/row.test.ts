@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { rowOf, type GapRow, type PostRow } from '../../src/model/row.ts'
 import { cleanName, pieces, safeUrl } from '../../src/model/text.ts'
+import { words } from '../../src/model/words.ts'
 import { cloudEvent, postEvent } from './events.ts'
 
 const post = (data: object) => rowOf(postEvent(data), 0) as PostRow
@@ -26,6 +27,20 @@ describe('facets', () => {
     expect(pieces('https://t.example/x', [{ start: 0, end: 19, kind: 'link', value: 'https://t.example/x' }])[0]).not.toHaveProperty('host')
     expect(pieces('аpple', [{ start: 0, end: 5, kind: 'link', value: 'https://аpple.example' }])[0]).toMatchObject({ host: expect.stringMatching(/^xn--/) })
   })
+
+  it.each([
+    ['https://mybank.example/?x=evil.example', 'https://evil.example/login', 'evil.example'],
+    ['https://mybank.example/evil.example', 'https://evil.example/', 'evil.example'],
+    ['mybank.example#evil.example', 'https://evil.example/', 'evil.example'],
+    ['notevil.example', 'https://evil.example/', 'evil.example'],
+    ['https://mybank.example@evil.example/', 'https://evil.example/', 'evil.example'],
+    ['https://mybank.example\\evil.example', 'https://evil.example/', 'evil.example'],
+    ['https://аpple.example/', 'https://аpple.example/', expect.stringMatching(/^xn--/)],
+    ['see evil.example', 'https://evil.example/', 'evil.example'],
+    ['Evil.example/log…', 'https://www.evil.example/login', undefined],
+    ['http://www.evil.example:8080?a', 'http://evil.example:8080/?a', undefined],
+  ])('%s that leads to %s tells: %s', (text, value, host) =>
+    expect(pieces(text, [{ start: 0, end: Array.from(text).length, kind: 'link', value }])[0]?.host).toEqual(host))
 
   it('that overlap, point outside or are no facets are left out, and no text is lost', () => {
     const text = 'abcdef'
@@ -81,11 +96,12 @@ describe('a post', () => {
 
   it.each([
     null, 7, [], {}, { text: 7 }, { author: 'x', facets: 'x', tags: {}, media: null, geo: [] }, { author: { name: {} } }, { url: 'javascript:1' },
-    { text: '\ud800', lang: '"><script>' }, { facets: [null] }, { created: 'no' },
+    { text: '\ud800', lang: '"><script>' }, { facets: [null] }, { created: 'no' }, { created: 1e300 }, { created: -8.65e15 },
   ])('of any shape makes a row: %j', (data) => {
     const row = rowOf({ ...postEvent({}), data }, 42) as PostRow
     expect(row).toMatchObject({ kind: 'post', url: undefined, lang: '' })
-    expect(Number.isFinite(row.at)).toBe(true)
+    expect(row.at).toBe(Date.parse('2026-11-21T04:00:00.000Z'))
+    expect(() => new Date(row.at).toISOString()).not.toThrow()
     expect(row.author.name).not.toBe('')
   })
 
@@ -107,6 +123,20 @@ describe('other rows', () => {
   it('a gap tells source, span and cause', () => {
     const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from: '2026-11-21T03:00:00Z', to: 1_795_230_000_000, cause: 'too_slow', filled: false }), 0) as GapRow
     expect(row).toMatchObject({ kind: 'gap', title: 'Gap in birds', from: Date.parse('2026-11-21T03:00:00Z'), to: 1_795_230_000_000, cause: 'too slow' })
+  })
+
+  it('a gap without end has no span', () => {
+    const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from: 1e300, to: 1e301 }), 0) as GapRow
+    expect([row.from, row.to]).toEqual([undefined, undefined])
+  })
+})
+
+describe('names', () => {
+  it.each(['en-ab-cd', 'xx-12', 'a b', ''])('of the language %j are at worst its code', (code) => expect(words.languageName(code)).toBe(code))
+  it('of known languages and countries are names', () => {
+    expect(words.languageName('pt')).toBe('Portuguese')
+    expect(words.country('NZ')).toBe('New Zealand')
+    expect(words.country('N2X')).toBe('N2X')
   })
 })
 

@@ -66,7 +66,32 @@ describe('the announcer', () => {
       said.add(announcer.text)
     }
     expect(said.size).toBe(2)
-    announcer.say('Paused', 30_000, true)
+    announcer.say('Paused', 30_000, 'urgent')
+    expect(announcer.text).toBe('Paused')
+  })
+})
+
+describe('a loss', () => {
+  it('is not pushed aside by news', () => {
+    const announcer = new Announcer()
+    announcer.say('Live', 0)
+    announcer.say('Some posts were missed', 1000, 'loss')
+    announcer.say('Live', 1000)
+    announcer.tick(15_000)
+    expect(announcer.text).toBe('Some posts were missed')
+    announcer.say('Live', 15_000)
+    expect(announcer.text).toBe('Some posts were missed')
+    announcer.tick(30_000)
+    expect(announcer.text).toBe('Live')
+  })
+
+  it.each([1000, 60_000])('is said together with what cannot wait (%i ms after the last)', (ms) => {
+    const announcer = new Announcer()
+    announcer.say('Offline', 0, 'urgent')
+    announcer.say('Some posts were missed', ms, 'loss')
+    announcer.say('Live', ms, 'urgent')
+    expect(announcer.text).toBe('Live. Some posts were missed')
+    announcer.say('Paused', ms + 5000, 'urgent')
     expect(announcer.text).toBe('Paused')
   })
 })

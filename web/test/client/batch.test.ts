@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { event, ids, open, socket, withFakes } from './fake.ts'
+
+withFakes()
+
+describe('a batch', () => {
+  it('loses only what cannot be dealt out', async () => {
+    const live = open()
+    const got = ids(live, '#')
+    const s = (await socket()).open().confirm()
+    const broken = [null, 7, 'x', [], { ...event('a'), topic: undefined }, { ...event('b'), id: 5 }, { ...event('c'), source: null }]
+    s.say('ev', 'v1.a.3', [event('1'), ...broken, event('2')])
+    expect(got).toEqual(['1', '2'])
+    expect(live.position).toBe('v1.a.3')
+  })
+
+  it('of no list, and frames without a body, disturb nothing', async () => {
+    const live = open()
+    const got = ids(live)
+    const s = (await socket()).open().confirm()
+    s.say('ev', 'v1.a.8', null).say('ev', 'v1.a.9').say('welcome').say('lag').say('err', 1).say('subd', 99).say('draining', null).say('pos', 4)
+    s.say('ev', 'v1.a.3', [event('1')])
+    expect(got).toEqual(['1'])
+    expect(live.position).toBe('v1.a.3')
+  })
+
+  it('stops when a listener closes the connection', async () => {
+    const live = open()
+    const got: string[] = []
+    const positions: string[] = []
+    live.on('position', (position) => positions.push(position))
+    for (const topics of ['post.#', '#']) {
+      live.subscribe(topics).on('event', ({ id }) => {
+        got.push(id)
+        live.close()
+      })
+    }
+    ;(await socket()).open().confirm().say('ev', 'v1.a.3', [event('1'), event('2')])
+    expect(got).toEqual(['1'])
+    expect(positions).not.toContain('v1.a.3')
+  })
+
+  it('takes deletions to every subscription, once each', async () => {
+    const live = open()
+    const [posts, places] = [ids(live, 'post.#'), ids(live, 'geo.#')]
+    const gone = { ...event('delete:1', 'delete.birds'), type: 'streamer.delete' }
+    ;(await socket()).open().confirm().say('ev', 'v1.a.3', [gone, event('2'), gone, event('3', 'delete.birds')])
+    expect(posts).toEqual(['delete:1', '2'])
+    expect(places).toEqual(['delete:1'])
+  })
+})

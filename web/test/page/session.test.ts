@@ -1,0 +1,70 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { CloudEvent } from '../../src/client/client.d.ts'
+import { cloudEvent, postEvent } from '../model/events.ts'
+import { sessionOf } from './fake.ts'
+
+const NOW = Date.parse('2026-11-21T04:10:30.000Z')
+
+beforeEach(() => void vi.useFakeTimers({ now: NOW }))
+afterEach(() => void vi.useRealTimers())
+
+const geo = (post: string, time: string | undefined): CloudEvent => {
+  const event = cloudEvent('streamer.geo', 'geo.birds.nz', { lat: -41, lon: 174, precision: 'point', post })
+  return { ...event, time: time as string }
+}
+
+describe('places of history', () => {
+  it('count for when they were posted, and not at all when that is long ago', () => {
+    const { live, session } = sessionOf()
+    live.events(geo('1', '2026-11-21T03:00:00.000Z'), geo('2', '2026-11-21T04:03:00.000Z'), geo('3', undefined), geo('4', 'no time'))
+    expect(session.places.ranked(NOW)).toEqual([{ country: 'NZ', count: 3 }])
+    expect(session.blips.slots.filter(Boolean).map((blip) => blip?.spot.key)).toEqual(['birds 2', 'birds 3', 'birds 4'])
+    expect(session.places.ranked(NOW + 5 * 60_000)).toEqual([{ country: 'NZ', count: 2 }])
+  })
+
+  it('are judged by the relay’s clock where this device’s is wrong', () => {
+    const { live, session } = sessionOf()
+    session.pulse.clock(new Date(NOW - 3_600_000).toUTCString(), NOW)
+    live.events(geo('1', '2026-11-21T03:09:00.000Z'))
+    expect(session.places.ranked(NOW)).toEqual([{ country: 'NZ', count: 1 }])
+  })
+})
+
+describe('what screen readers are told', () => {
+  it('after a loss of connection is at once that it is back, and what was missed', () => {
+    const { live, session } = sessionOf()
+    live.enter('live')
+    expect(session.announcer.text).toBe('Live')
+    vi.advanceTimersByTime(20_000)
+    live.enter('offline')
+    expect(session.announcer.text).toMatch(/^Offline since/)
+    vi.advanceTimersByTime(3000)
+    live.enter('offline', 'catching-up')
+    live.gap({ reason: 'expired' })
+    live.enter('live')
+    expect(session.announcer.text).toBe('Live. Some posts were missed')
+  })
+
+  it('after a short one waits its turn', () => {
+    const { live, session } = sessionOf()
+    live.enter('live')
+    session.holdFor('paused', true)
+    live.enter('connecting', 'catching-up', 'live')
+    expect(session.announcer.text).toBe('Paused')
+  })
+})
+
+describe('an event of any shape', () => {
+  it('stops nothing, and is accounted for', () => {
+    const { live, session } = sessionOf()
+    const unreadable = { ...postEvent({}), get data(): unknown { throw new Error('unreadable') } }
+    for (const type of ['streamer.post', 'streamer.geo', 'streamer.delete', 'streamer.gap']) {
+      for (const data of [null, 7, 'x', []]) live.events(cloudEvent(type, 'x.birds', data as never))
+    }
+    const { sent } = session.feed.ledger
+    live.events(unreadable, postEvent({ id: 'after' }))
+    expect(session.feed.ledger).toMatchObject({ balanced: true, sent: sent + 2 })
+    session.showAll()
+    expect(session.feed.rows.map(({ key }) => key)).toContain('birds after')
+  })
+})

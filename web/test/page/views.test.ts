@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { fromHash } from '../../src/model/filter.ts'
+import { rowOf, type PostRow } from '../../src/model/row.ts'
+import { words } from '../../src/model/words.ts'
+import '../../src/page/live-feed.ts'
+import type { LiveFeed } from '../../src/page/live-feed.ts'
+import type { Session } from '../../src/page/session.ts'
+import '../../src/page/tool-bar.ts'
+import type { ToolBar } from '../../src/page/tool-bar.ts'
+import { postEvent } from '../model/events.ts'
+import { sessionOf } from './fake.ts'
+
+let session: Session
+
+beforeEach(() => void ({ session } = sessionOf()))
+afterEach(() => document.body.replaceChildren())
+
+async function put<View extends LiveFeed | ToolBar>(name: string): Promise<View> {
+  const view = document.createElement(name) as View
+  view.session = session
+  document.body.append(view)
+  await view.updateComplete
+  return view
+}
+
+const row = (id: string, more: object = {}): PostRow => ({ ...(rowOf(postEvent({ id, text: `post ${id}` }), 0) as PostRow), ...more })
+
+describe('the feed', () => {
+  it('draws the others where one row cannot be drawn, and counts that one as not shown', async () => {
+    for (const one of [row('1'), row('bad', { at: 1e300 }), row('2')]) session.feed.add(one)
+    session.feed.showAll()
+    const feed = await put<LiveFeed>('live-feed')
+    expect([...feed.querySelectorAll('article')].map((article) => article.dataset['key'])).toEqual(['birds 2', 'birds 1'])
+    expect(session.feed.ledger).toMatchObject({ balanced: true, shown: 2, notShown: 1 })
+    expect(session.feed.rows).toHaveLength(2)
+  })
+
+  it('waits for the first post unless a filter is set', async () => {
+    session.feed.filter = fromHash('#/')
+    const feed = await put<LiveFeed>('live-feed')
+    expect(feed.querySelector('.empty')?.textContent).toBe(words.waiting)
+    session.feed.filter = fromHash('#/?q=x')
+    feed.requestUpdate()
+    await feed.updateComplete
+    expect(feed.querySelector('.empty')?.textContent).toBe(words.noneMatch)
+  })
+
+  it('shows what was chosen, and lets it be undone', async () => {
+    session.feed.filter = fromHash('#/?lang=fr&src=demo&q=x')
+    const feed = await put<LiveFeed>('live-feed')
+    const told = vi.fn()
+    feed.addEventListener('filter', (event) => told((event as CustomEvent).detail))
+    const chip = feed.querySelector<HTMLButtonElement>('.chip')
+    expect(chip?.querySelector('bdi')?.textContent).toBe('fr · demo')
+    chip?.click()
+    expect(told).toHaveBeenCalledWith({ source: '', lang: '' })
+    session.feed.filter = fromHash('#/?q=x')
+    feed.requestUpdate()
+    await feed.updateComplete
+    expect(feed.querySelector('.chip')).toBeNull()
+  })
+
+  it('keeps the host of a link apart from the text around it', async () => {
+    const facets = [{ start: 0, end: 4, kind: 'link', value: 'https://evil.example/' }]
+    session.feed.add(rowOf(postEvent({ text: 'bank', facets }), 0) as PostRow)
+    session.feed.showAll()
+    expect((await put<LiveFeed>('live-feed')).querySelector('bdi.host')?.textContent).toBe('(evil.example)')
+  })
+})
+
+describe('the menus', () => {
+  it('tell what the filter is after the reader chose and the address changed', async () => {
+    for (const name of ['demo', 'birds']) session.sources.add(name)
+    const bar = await put<ToolBar>('tool-bar')
+    const menu = bar.querySelector<HTMLSelectElement>('select[name=source]') as HTMLSelectElement
+    const text = bar.querySelector<HTMLInputElement>('input[name=text]') as HTMLInputElement
+    const drawn = async (hash: string) => {
+      session.feed.filter = fromHash(hash)
+      bar.requestUpdate()
+      await bar.updateComplete
+      return [menu.value, text.value]
+    }
+    expect(menu.value).toBe('')
+    menu.value = 'demo'
+    text.value = 'typed'
+    expect(await drawn('#/')).toEqual(['', ''])
+    expect(await drawn('#/?src=demo')).toEqual(['demo', ''])
+    menu.value = 'birds'
+    expect(await drawn('#/?src=demo')).toEqual(['demo', ''])
+    expect(await drawn('#/?q=x&lang=en-ab-cd')).toEqual(['', 'x'])
+  })
+
+  it('are folded and unfolded by a button', async () => {
+    const bar = await put<ToolBar>('tool-bar')
+    const button = bar.querySelector<HTMLButtonElement>('.unfold')
+    const state = () => [button?.getAttribute('aria-expanded'), bar.querySelector<HTMLElement>('#choices')?.dataset['open']]
+    expect(state()).toEqual(['false', 'no'])
+    button?.click()
+    await bar.updateComplete
+    expect(state()).toEqual(['true', 'yes'])
+  })
+})
