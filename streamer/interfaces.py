@@ -149,7 +149,7 @@ class IBus(IService):
     on when it is back, with the same `message_id`.
     """
 
-    ready = Attribute("bool: a message published now would be taken at once.")
+    ready = Attribute("bool: a message published now would be taken soon: connected, not blocked, not stuck.")
     status = Attribute("str: a sentence for the operator, with the broker's own reason where something is wrong.")
 
     def publish(message: Message) -> Deferred[None]:

@@ -54,10 +54,10 @@ class Link(StringTransport):
             self.lose(ConnectionDone())
 
     def lose(self, error: Exception) -> None:
-        """The connection ends in the next turn, as a reactor does it."""
+        """The connection ends in a later turn, as a reactor does it."""
         if not self.gone:
             self.gone = True
-            self.broker.clock.callLater(0, self.protocol.connectionLost, Failure(error))
+            self.broker.clock.callLater(self.broker.lingers, self.protocol.connectionLost, Failure(error))
 
 
 @attrs.define
@@ -67,6 +67,7 @@ class Broker:
     Attributes:
         refuses: connections to turn away before the next is let in.
         frozen: it reads and answers nothing any more.
+        lingers: seconds until we are told that a connection is lost.
         methods: what it was asked, on any connection.
         published: message ids by delivery tag, on the present connection.
     """
@@ -74,6 +75,7 @@ class Broker:
     clock: Any
     refuses: int = 0
     frozen: bool = False
+    lingers: float = 0
     link: Any = None
     methods: list[Any] = attrs.field(factory=list)
     published: list[str] = attrs.field(factory=list)
@@ -127,7 +129,14 @@ class Broker:
 
     def deliver(self, tag: int, properties: spec.BasicProperties, body: bytes) -> None:
         """A delivery to the only consumer."""
+        self.deliver_all((tag, properties, body))
+
+    def deliver_all(self, *deliveries: tuple[int, spec.BasicProperties, bytes]) -> None:
+        """Deliveries to the only consumer, in one packet."""
         consumer = [method for method in self.methods if isinstance(method, spec.Basic.Consume)][-1].consumer_tag
-        method = spec.Basic.Deliver(consumer, tag, exchange="streamer.events", routing_key="post.birds")
-        content = (frame.Method(1, method), frame.Header(1, len(body), properties), frame.Body(1, body))
-        self.link.protocol.dataReceived(b"".join(part.marshal() for part in content))
+        packet = b""
+        for tag, properties, body in deliveries:
+            method = spec.Basic.Deliver(consumer, tag, exchange="streamer.events", routing_key="post.birds")
+            content = (frame.Method(1, method), frame.Header(1, len(body), properties), frame.Body(1, body))
+            packet += b"".join(part.marshal() for part in content)
+        self.link.protocol.dataReceived(packet)

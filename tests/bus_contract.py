@@ -289,6 +289,8 @@ async def stop_waits(kit: Kit) -> None:
         await bus.publish(event(1))
         return Decision.ACK
 
+    notes = Notes()
+    await kit.working(bus, topology.TRENDS, notes)
     work = await kit.working(bus, topology.ENRICH, handler)
     await bus.publish(raw(1))
     await kit.until(lambda: begun, "the handler runs")
@@ -297,8 +299,6 @@ async def stop_waits(kit: Kit) -> None:
     assert not stopping.called
     gate.callback(None)
     await stopping
-    notes = Notes()
-    await kit.working(bus, topology.TRENDS, notes)
     again = Notes()
     await kit.working(bus, topology.ENRICH, again)
     await bus.publish(raw(2))
@@ -409,6 +409,31 @@ async def single_active(kit: Kit) -> None:
     assert len(one.got) == 50
 
 
+async def optional_queue(kit: Kit) -> None:
+    """streamer.trends is there once somebody worked it: nothing before is kept, and everything after."""
+    bus, one, two = await kit.bus(), Notes(), Notes()
+    await all_taken(bus, map(event, range(10)))
+    work = await kit.working(bus, topology.TRENDS, one)
+    await bus.publish(event(10))
+    await kit.until(lambda: one.got, "what came after")
+    assert one.ids == [event(10).message_id]
+    await work.stop()
+    await bus.publish(event(11))
+    await kit.working(bus, topology.TRENDS, two)
+    await kit.until(lambda: two.got, "what came while nobody worked")
+    assert two.ids == [event(11).message_id]
+
+
+async def retries_in_order(kit: Kit) -> None:
+    """A retried message comes before those behind it: with one at a time the order is kept."""
+    bus = await kit.bus()
+    notes = Notes(lambda delivery: Decision.RETRY if delivery.attempt < 3 else Decision.ACK)
+    await all_taken(bus, map(raw, range(4)))
+    await kit.working(bus, topology.ENRICH, notes, prefetch=1)
+    await kit.until(lambda: len(notes.got) >= 12, "three attempts for each")
+    assert notes.ids == [f"birds/{number}" for number in range(4) for _ in range(3)]
+
+
 async def beyond_the_window(kit: Kit) -> None:
     """A publisher that does not keep to the window is served all the same, in order."""
     bus, notes = await kit.bus(), Notes()
@@ -440,5 +465,7 @@ CHECKS: tuple[Check, ...] = (
     refused,
     unrouted,
     single_active,
+    optional_queue,
+    retries_in_order,
     beyond_the_window,
 )

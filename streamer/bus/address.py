@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,6 +15,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 PORTS = {"amqp": 5672, "amqps": 5671}
+
+_VISIBLE = re.compile(r"[^\x00-\x1f\x7f]*")
+_ENCODE = "percent-encode / ? # @ [ ] and what is not ASCII in the user name and password"
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -49,12 +53,20 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: it is not one; the text says which part, and never holds the password.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in PORTS:
-            raise ValueError(f"a broker's URL begins with amqp:// or amqps://, not {parts.scheme!r}")
+        if url != url.strip() or not _VISIBLE.fullmatch(url):
+            # urlsplit would take them out, which makes another password of it.
+            raise ValueError("the broker's URL has blanks around it, or control characters in it; take them out")
+        if url.partition("://")[0].lower() not in PORTS:
+            raise ValueError("a broker's URL begins with amqp:// or amqps://")
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # its text may quote the login
+            raise ValueError(f"the broker's URL cannot be read; {_ENCODE}") from None
+        if "#" in url or "@" in parts.path + parts.query:
+            raise ValueError(f"the broker's URL has a '#', or an '@' after its hosts; {_ENCODE}")
         login, _, places = parts.netloc.rpartition("@")
         user, _, password = login.partition(":")
-        hosts = tuple(_host(place, PORTS[parts.scheme]) for place in places.split(","))
+        hosts = tuple(_host(place, number, PORTS[parts.scheme]) for number, place in enumerate(places.split(","), 1))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         ca_file = options.pop("ca_file", None)
         if options:
@@ -95,11 +107,17 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def _host(place: str, default: int) -> Host:
+def _host(place: str, number: int, default: int) -> Host:
+    """Read one host. Errors give its number only: with the "@" forgotten, the password stands in its place."""
     try:
         parts = urlsplit(f"//{place}")
-        if not parts.hostname:
-            raise ValueError("the host's name is missing")
-        return Host(parts.hostname, default if parts.port is None else parts.port)
-    except ValueError as error:
-        raise ValueError(f"cannot read the host {place!r} in the broker's URL: {error}") from None
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        name, port = None, None
+        if ":" in place:
+            raise ValueError(f"host {number} of the broker's URL has a port that is no number up to 65535") from None
+    if not name:
+        raise ValueError(f"host {number} of the broker's URL has no name that can be read")
+    if port == 0:
+        raise ValueError(f"host {number} of the broker's URL has the port 0; leave it out for {default}")
+    return Host(name, default if port is None else port)

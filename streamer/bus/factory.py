@@ -46,7 +46,11 @@ def check_url(url: str) -> Address | None:
         return None
     scheme = url.partition(":")[0]
     if scheme not in ("amqp", "amqps"):
-        raise ValueError(f"no bus has a URL that begins with {scheme + ':'!r}; known are {', '.join(SCHEMES)}")
+        # Shown only where it is one: without "//" it may be a login with its password.
+        begins = (
+            f"a URL that begins with {scheme + ':'!r}" if f"{scheme}://" in url and scheme.isalnum() else "that URL"
+        )
+        raise ValueError(f"no bus has {begins}; known are {', '.join(SCHEMES)}")
     address = Address.parse(url)
     if address.ca_file is not None:
         try:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from streamer.bus import deadline
+from streamer.bus import deadline, topology
 from streamer.bus.crew import Crew
 from streamer.bus.limits import check
 from streamer.bus.memory_broker import MemoryBroker
@@ -112,14 +112,15 @@ class MemoryBus(Service):
     def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
         """See IBus."""
         self._refuse_when_stopped()
-        if queue not in self._broker.queues:
-            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(self._broker.queues)}")
+        if queue not in topology.QUEUES:
+            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(topology.QUEUES)}")
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
         crew = Crew(queue, handler, prefetch, self._clock, self._metrics, self._delay)
         worker = MemoryWorker(crew, prefetch)
-        self._broker.queues[queue].join(worker)
-        return ISubscription(MemoryWork(self._broker, self._broker.queues[queue], worker))
+        worked = self._broker.queue(queue)
+        worked.join(worker)
+        return ISubscription(MemoryWork(self._broker, worked, worker))
 
     def log(self, history: float, receive: Receiver) -> ILog:
         """See IBus."""
@@ -129,10 +130,11 @@ class MemoryBus(Service):
     async def _stop(self) -> None:
         queues = self._broker.queues.values()
         leaving = [queue.leave(worker) for queue in queues for worker in tuple(queue.workers)]
+        gathered = gatherResults(leaving, consumeErrors=True)  # at the deadline each of them fails
         try:
-            await deadline.within(self._clock, deadline.DRAIN, gatherResults(leaving), "let the handlers finish")
+            await deadline.within(self._clock, deadline.DRAIN, gathered, "let the handlers finish")
         except TimeoutError as error:
-            self._reports.warn("the in-process bus stops with handlers still running: {error}", error=error)
+            self._reports.warn("the in-process bus stops with handlers still running: {error}", error=str(error))
         self._stopped = True
         for queue, count in self._broker.stop().items():
             self._reports.warn(

@@ -27,18 +27,25 @@ class MemoryBroker:
     _clock: IReactorTime
     _metrics: Metrics
     running: bool = False
-    queues: dict[str, MemoryQueue] = attrs.field(init=False)
+    queues: dict[str, MemoryQueue] = attrs.field(factory=dict)
     log: MemoryLog = attrs.field(init=False)
     _unrouted: Destinations = attrs.field(init=False)
     _routes: dict[tuple[str, str], Destinations] = attrs.field(factory=dict)
     _turn: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.queues = {
-            name: MemoryQueue(queue, self._metrics, self.wake, self.route) for name, queue in topology.QUEUES.items()
-        }
+        for name, queue in topology.QUEUES.items():
+            if not queue.optional:
+                self.queue(name)
         self.log = MemoryLog(self._clock, self._metrics, self.wake)
         self._unrouted = [self.queues[topology.UNROUTED]]
+
+    def queue(self, name: str) -> MemoryQueue:
+        """A queue of the topology; from the first call on it is filled, worked or not."""
+        if name not in self.queues:
+            self.queues[name] = MemoryQueue(topology.QUEUES[name], self._metrics, self.wake, self.route)
+            self._routes.clear()
+        return self.queues[name]
 
     def start(self) -> None:
         """Begin to hand out."""
@@ -84,15 +91,17 @@ class MemoryBroker:
     def _hand_out(self) -> None:
         self._turn = None
         more = self.log.hand_out(SLICE)
-        for queue in self.queues.values():
+        for queue in tuple(self.queues.values()):  # a handler may begin to work one more
             more |= queue.hand_out(SLICE)
         if more:
             self.wake()
 
     def _destinations(self, exchange: str, topic: str) -> Destinations:
         found: Destinations = [
-            self.queues.get(binding.queue, self.log)
+            self.log if binding.queue == topology.LOG else self.queues[binding.queue]
             for binding in topology.BINDINGS
-            if binding.exchange == exchange and matches(binding.pattern, topic)
+            if binding.exchange == exchange
+            and matches(binding.pattern, topic)
+            and (binding.queue == topology.LOG or binding.queue in self.queues)
         ]
         return found or self._unrouted

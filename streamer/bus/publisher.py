@@ -11,6 +11,7 @@ broker that stops confirming, for all its heartbeats, is given up after `CONFIRM
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED
 
 WINDOW = 1000  # publishes on the wire at most
 CONFIRM_LIMIT = 30.0  # seconds the oldest publish may be without its confirm
+FULL_LIMIT = 5.0  # seconds the transport's buffer may be full before that is worth a word
 NACK_DELAY = 1.0  # seconds until what the broker refused is published again
 
 
@@ -53,15 +55,18 @@ class Publisher:
     _outbox: Outbox = attrs.field(factory=Outbox)
     _again: IDelayedCall | None = None
     _watch: IDelayedCall | None = None
-    _unblocked: float = 0.0  # when the broker last was blocked
+    _unblocked: float = 0.0  # when the broker was unblocked; infinite while it is blocked
+    _full: float | None = None  # since when the transport's buffer is full
     _flushing: Deferred[None] | None = None
     _stopped: bool = False
 
     @property
     def ready(self) -> bool:
-        """Whether a message would go on the wire now."""
+        """Whether messages go to the broker; a buffer that is full for a moment is how a busy one paces us."""
         connection = self.role.connection
-        return self.role.ready and connection is not None and connection.gate.open and not self._stopped
+        if self._stopped or not self.role.ready or connection is None or connection.gate.blocked is not None:
+            return False
+        return self._full is None or self._broker.clock.seconds() - self._full <= FULL_LIMIT
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
@@ -74,6 +79,7 @@ class Publisher:
             return fail(error)
         outgoing = self._outbox.add(message, envelope.properties(message))
         self._send()
+        self._measure()
         return outgoing.taken
 
     async def stop(self) -> None:
@@ -98,16 +104,22 @@ class Publisher:
         self._channel = channel
 
     def _changed(self) -> None:
-        connection = self.role.connection
+        connection, now = self.role.connection, self._broker.clock.seconds()
+        if connection is None or connection.gate.writable:
+            self._full = None
+        elif self._full is None:
+            self._full = now
         if connection is None:
+            self._unblocked = 0.0
             self._recover()
             if self._flushing is not None and not self._flushing.called:
                 self._flushing.callback(None)
         elif connection.gate.blocked is not None:
-            self._unblocked = self._broker.clock.seconds()
+            self._unblocked = math.inf
         else:
-            self._unblocked = self._unblocked and self._broker.clock.seconds()
+            self._unblocked = min(self._unblocked, now)
             self._send()
+            self._measure()
 
     def _send(self) -> None:
         connection = self.role.connection
@@ -146,8 +158,9 @@ class Publisher:
 
     def _retry(self) -> None:
         self._again = None
-        self._measure(self._outbox.retry())
+        again = self._outbox.retry()
         self._send()
+        self._measure(again)
 
     def _recover(self) -> None:
         """The channel is gone."""
@@ -162,7 +175,7 @@ class Publisher:
         head, connection, now = self._outbox.head, self.role.connection, self._broker.clock.seconds()
         if head is None or connection is None:
             return
-        since = now if connection.gate.blocked is not None else max(head, self._unblocked)
+        since = min(max(head, self._unblocked), now)
         if now - since >= CONFIRM_LIMIT:
             connection.abort(Loss("unconfirmed", f"the broker confirmed nothing for {CONFIRM_LIMIT:g} s"))
         else:

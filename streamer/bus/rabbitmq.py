@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.integration.test_bus_contract -*-
+# -*- test-case-name: tests.unit.test_bus_rabbitmq -*-
 """The bus over RabbitMQ, by pika. Three verbs, each with roles (connections) of its own."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pika import ConnectionParameters, PlainCredentials
@@ -63,7 +64,7 @@ class RabbitBus(Service):
         self._delay = delay
         self._broker = Broker(address.endpoints(reactor), self._parameters, reactor, metrics, jitter)
         self._publisher = Publisher(self._broker)
-        self._subscriptions: list[Worker | Reader] = []
+        self._subscriptions: dict[Worker | Reader, None] = {}  # those not stopped, in order
         self._stopped = False
 
     @property
@@ -115,14 +116,14 @@ class RabbitBus(Service):
     def _subscribe(self, subscription: Worker | Reader) -> None:
         if self._stopped:
             raise BusStopped("the bus is stopped")
-        self._subscriptions.append(subscription)
+        self._subscriptions[subscription] = None
+        subscription.role.left = partial(self._subscriptions.pop, subscription, None)
         if self.running:
             subscription.role.start()
 
     async def _stop(self) -> None:
         self._stopped = True
-        await gatherResults([subscription.stop() for subscription in self._subscriptions])
-        self._subscriptions.clear()
+        await gatherResults([subscription.stop() for subscription in tuple(self._subscriptions)])
         await self._publisher.stop()
         Service.stopService(self)
 

@@ -29,10 +29,11 @@ from streamer.bus.role import Broker, Role
 from streamer.bus.topology import LOG
 from streamer.interfaces import ILog, Receiver
 from streamer.message import Entry
-from streamer.metrics import LOG_REPEATED, LOG_RESET
+from streamer.metrics import LOG_REPEATED, LOG_RESET, LOG_SKIPPED
 
 READ_AHEAD = 500  # entries the broker may send before an ack, which is its credit
 QUIET = 0.5  # seconds without an entry after which the history is taken to be read
+GAP = 1  # offsets not given to entries at a time: the broker takes one for itself with each segment of the stream
 RECOGNISE = 3.0  # seconds within which the entry read last must come again after a reconnect
 
 
@@ -114,7 +115,8 @@ class Reader:
             self._silence.cancel()
             self._silence = None
         entry = Entry(properties.headers[envelope.OFFSET], envelope.message(method, properties, body))
-        seen = self._recall.see(entry.offset, entry.message.message_id)
+        expected = entry.offset if self._recall.last is None else self._recall.last + 1
+        seen = self._recall.see(entry.offset, entry.message.message_id, entry.message.timestamp_ms)
         if seen is Seen.REPEATED:
             self._broker.metrics.add(LOG_REPEATED)
         elif seen is Seen.DOUBTFUL:
@@ -124,11 +126,22 @@ class Reader:
             if seen is Seen.OTHER:
                 self._broker.metrics.add(LOG_RESET)
                 self._log.error("the log is another one than before; reading on from {offset}", offset=entry.offset)
+            elif entry.offset - expected > GAP:
+                self._skipped(expected, entry.offset)
             self._heard = self._broker.clock.seconds()
             self._receive(entry)
             if not self.caught_up.called and entry.message.timestamp_ms >= self._began * 1000:
                 self.caught_up.callback(None)
         acks.done(method.delivery_tag)
+
+    def _skipped(self, expected: int, offset: int) -> None:
+        """What lies between is gone, but for a few offsets: retention took it, whole segments at a time."""
+        self._broker.metrics.add(LOG_SKIPPED, by=offset - expected)
+        self._log.warn(
+            "about {count} entries left the log before they were read; reading on from {offset}",
+            count=offset - expected,
+            offset=offset,
+        )
 
     def _doubt(self, why: str) -> None:
         self._silence = None

@@ -29,7 +29,8 @@ class Recall:
 
     _limit: int = REMEMBERED
     last: int | None = None
-    _entries: deque[tuple[int, str]] = attrs.field(
+    _oldest_ms: int = 0  # when the message of the oldest one remembered was made
+    _entries: deque[tuple[int, str, int]] = attrs.field(
         default=attrs.Factory(lambda self: deque(maxlen=self._limit), takes_self=True)
     )
     _repeats: dict[int, str] = attrs.field(factory=dict)
@@ -39,18 +40,26 @@ class Recall:
         """What is known may come again from now on.
 
         Args:
-            doubtful: the log did not show the last entry read. What is not known then belongs to another log; without
-                doubt it came before the first entry read here, unless more than a chunk is remembered.
+            doubtful: the log did not show the last entry read. What is not known then belongs to another log, but for
+                what is older than all that is remembered, by offset and by time: it was there before the first entry
+                read here. Without doubt every unknown one was, unless more than a chunk is remembered.
         """
-        self._repeats = dict(self._entries)
+        self._repeats = {offset: message_id for offset, message_id, _ in self._entries}
+        self._oldest_ms = self._entries[0][2] if self._entries else 0
         self._doubtful = doubtful
 
-    def see(self, offset: int, message_id: str) -> Seen:
-        """Judge an entry, and remember it: not a repeat, and not another log's as long as there was no doubt."""
+    def see(self, offset: int, message_id: str, made_ms: int) -> Seen:
+        """Judge an entry, and remember it: not a repeat, and not another log's as long as there was no doubt.
+
+        Args:
+            offset: its place in the log.
+            message_id: of its message.
+            made_ms: when its message was made, by whoever made it.
+        """
         seen = Seen.NEW
         if self.last is not None and offset <= self.last:
             known = self._repeats.get(offset)
-            if known == message_id or (known is None and not self._doubtful and len(self._repeats) < self._limit):
+            if known == message_id or (known is None and self._before(offset, made_ms)):
                 return Seen.REPEATED
             if not self._doubtful:
                 return Seen.DOUBTFUL
@@ -59,5 +68,11 @@ class Recall:
             self._entries.clear()
             self._repeats = {}
         self.last = offset
-        self._entries.append((offset, message_id))
+        self._entries.append((offset, message_id, made_ms))
         return seen
+
+    def _before(self, offset: int, made_ms: int) -> bool:
+        """Whether an unknown entry up to the last one was in this log before we read it."""
+        if not self._doubtful:
+            return len(self._repeats) < self._limit
+        return offset < min(self._repeats, default=0) and made_ms <= self._oldest_ms

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -67,6 +67,10 @@ class Role:
         name: bounded, for metrics and logs: `publish`, `work streamer.enrich`, `log`.
         setup: given the connection and a channel on which the topology stands; when it returns, the role is ready.
         changed: called when the role became ready, lost its connection, or the connection's gate changed.
+        worked: queues that the role works, declared by it where they are optional.
+
+    Attributes:
+        left: called when the role has stopped and all is quiet.
     """
 
     _log = Logger()
@@ -75,13 +79,14 @@ class Role:
     _broker: Broker
     _setup: Setup
     _changed: Callable[[], None]
+    _worked: Sequence[str] = ()
+    left: Callable[[], object] = lambda: None
     connection: BrokerConnection | None = None
     state: State = State.IDLE
     _detail: str = ""
     _attempt: int = 0
     _since: float = 0.0
     _loop: Deferred[None] | None = None
-    _finished: list[Deferred[None]] = attrs.field(factory=list)
 
     @property
     def ready(self) -> bool:
@@ -104,9 +109,11 @@ class Role:
         """Take leave of the broker, with a deadline, and fire when all is quiet."""
         was, self.state = self.state, State.STOPPED
         self._detail = ""
-        if self._loop is None:
-            return succeed(None)
         finished: Deferred[None] = Deferred()
+        finished.addCallback(lambda _: self.left()).addCallback(lambda _: None)
+        if self._loop is None:
+            finished.callback(None)
+            return finished
         loop, connection = self._loop, self.connection
         loop.addBoth(lambda _: finished.callback(None))
         if connection is None or not connection.alive:
@@ -178,7 +185,7 @@ class Role:
 
     async def _set_up(self, connection: BrokerConnection) -> None:
         channel = await connection.channel()
-        for declare in declares():
+        for declare in declares(self._worked):
             await connection.call(getattr(channel, declare.method), **declare.keywords)
         await self._setup(connection, channel)
 

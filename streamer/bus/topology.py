@@ -7,12 +7,16 @@ broker answers a declaration that differs with 406 PRECONDITION_FAILED, which `I
 
 A publish that is routed to several queues is nacked as soon as one of them rejects it
 (https://www.rabbitmq.com/docs/maxlength), so only `streamer.enrich`, the one queue on its exchange, rejects; all
-others drop their oldest message.
+others drop their oldest message. Such a queue has no dead-letter exchange: the broker dead-letters what it drops there
+too (https://www.rabbitmq.com/docs/dlx), which would push out what is dead for a reason.
+
+A queue fills whether anybody works it or not. So one that not every house works is `optional`: it is declared by those
+who work it, and from then on it is there like any other. Whoever gives up working it for good deletes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -53,6 +57,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         rejects: at the limit refuse new messages, instead of dropping the oldest.
         delivery_limit: failed deliveries after which a message is dead-lettered; None for no limit.
         dead_letter: exchange for what was rejected or failed too often.
+        optional: there only once somebody has worked it.
         single_active: only one consumer at a time is served, the next one takes over when it goes.
         arguments: further ones, as the broker knows them.
     """
@@ -64,6 +69,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     delivery_limit: int | None = None
     dead_letter: str | None = None
     single_active: bool = False
+    optional: bool = False
     arguments: Arguments = {}
 
 
@@ -107,7 +113,7 @@ QUEUES = {
             # (https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering).
             arguments={"x-dead-letter-strategy": "at-least-once"},
         ),
-        Queue(name=TRENDS, limit=TRENDS_LIMIT, delivery_limit=DELIVERY_LIMIT, dead_letter=DEAD, single_active=True),
+        Queue(name=TRENDS, limit=TRENDS_LIMIT, delivery_limit=DELIVERY_LIMIT, single_active=True, optional=True),
     )
 }
 """The queues that `IBus.work` takes."""
@@ -134,8 +140,14 @@ BINDINGS = (
 )
 
 
-def declares() -> list[Declare]:
-    """Every call that makes the topology, in an order in which each finds what it refers to. All may be repeated."""
+def declares(worked: Collection[str] = ()) -> list[Declare]:
+    """Every call that makes the topology, in an order in which each finds what it refers to. All may be repeated.
+
+    Args:
+        worked: queues that the caller works; optional ones are left out unless they are among these.
+    """
+    queues = [queue for queue in (*QUEUES.values(), *STREAMS.values()) if not queue.optional or queue.name in worked]
+    names = {queue.name for queue in queues}
     calls = [
         Declare(
             "exchange_declare",
@@ -150,11 +162,12 @@ def declares() -> list[Declare]:
     ]
     calls += [
         Declare("queue_declare", {"queue": queue.name, "durable": True, "arguments": _arguments(queue)})
-        for queue in (*QUEUES.values(), *STREAMS.values())
+        for queue in queues
     ]
     calls += [
         Declare("queue_bind", {"queue": binding.queue, "exchange": binding.exchange, "routing_key": binding.pattern})
         for binding in BINDINGS
+        if binding.queue in names
     ]
     return calls
 

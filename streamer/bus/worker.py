@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.integration.test_bus_contract -*-
+# -*- test-case-name: tests.unit.test_bus_worker -*-
 """A running `work` on RabbitMQ: one connection, one channel, one consumer, and the crew that handles what it gets."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Worker:
     _stopping: Deferred[None] | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.role = Role(f"work {self._queue}", self._broker, self._set_up, self._changed)
+        self.role = Role(f"work {self._queue}", self._broker, self._set_up, self._changed, (self._queue,))
 
     @property
     def ready(self) -> bool:

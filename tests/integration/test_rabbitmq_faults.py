@@ -19,7 +19,7 @@ from streamer.bus.address import Address, Host
 from streamer.bus.rabbitmq import RabbitBus
 from streamer.errors import BusStopped
 from streamer.message import Entry
-from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, LOG_RESET, REPUBLISHED
+from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, BUS_PENDING, BUS_UNCONFIRMED, LOG_RESET, REPUBLISHED
 from streamer.testing.rabbitmq import RabbitNode, free_port
 from tests.bus_contract import Kit, Notes, event, raw
 
@@ -246,7 +246,8 @@ async def test_frozen_broker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     try:
         answers = [bus.publish(raw(number, b"x" * 1_000_000)) for number in range(50)]
         await deferLater(scene.kit.clock, 0)
-        await scene.kit.until(lambda: not bus.ready, "the transport's buffer is full")
+        await scene.kit.until(lambda: not bus.ready, "the transport's buffer stays full")
+        assert scene.kit.metrics.value(BUS_PENDING) + scene.kit.metrics.value(BUS_UNCONFIRMED) == 50
         begun = scene.kit.clock.seconds()
         await bus.stopService()
         assert scene.kit.clock.seconds() - begun < 10

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
+from urllib.parse import quote
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.address import Address, Host
+from streamer.bus.factory import check_url
+from streamer.bus.rabbitmq import RabbitBus
+from streamer.metrics import Metrics
 
 
 class AddressTests(SynchronousTestCase):
@@ -28,16 +36,68 @@ class AddressTests(SynchronousTestCase):
     def test_errors(self) -> None:
         """What cannot be read is named; the password is not."""
         for url, words in (
-            ("http://h", "begins with amqp:// or amqps://, not 'http'"),
-            ("amqp://u:secret@", "name is missing"),
-            ("amqp://u:secret@h:port", "cannot read the host 'h:port'"),
-            ("amqp://u:secret@h1,,h2", "cannot read the host ''"),
+            ("http://h", "begins with amqp:// or amqps://"),
+            ("amqp://", "host 1 of the broker's URL has no name"),
+            ("amqp://u:secret@", "host 1 of the broker's URL has no name"),
+            ("amqp://u:secret@h:port", "host 1 of the broker's URL has a port that is no number"),
+            ("amqp://u:secret@g,h:70000", "host 2 of the broker's URL has a port that is no number up to 65535"),
+            ("amqp://u:secret@h:-1", "has a port that is no number"),
+            ("amqp://u:secret@h:0", "has the port 0; leave it out for 5672"),
+            ("amqp://u:secret@h1,,h2", "host 2 of the broker's URL has no name"),
             ("amqp://u:secret@h?heartbeat=1", "unknown option 'heartbeat'"),
             ("amqp://u:secret@h?ca_file=x", "needs amqps"),
+            ("amqp://u:secret", "host 1 of the broker's URL has a port that is no number"),
+            ("amqp://u:secret@h\n", "blanks around it"),
+            ("amqp://u:se\tcret@h", "control characters in it"),
         ):
             error = self.assertRaises(ValueError, Address.parse, url)
             self.assertIn(words, str(error))
             self.assertNotIn("secret", str(error))
+
+    def test_password_to_encode(self) -> None:
+        """A password that would end up in the path, the query or the hosts is refused, never shown."""
+        for url in (
+            "amqp://user:pa/secret@host/",
+            "amqp://user:12/secret@host/v",
+            "amqp://user:12?secret@host",
+            "amqp://user:12#secret@host",
+            "amqp://user:secret#",
+            "amqp://user:secr\u2100et@host/",
+            "amqp://user:[secret@host/",
+        ):
+            error = self.assertRaises(ValueError, Address.parse, url)
+            self.assertIn("percent-encode / ? # @", str(error))
+            self.assertNotIn("secr", str(error))
+            self.assertTrue(error.__suppress_context__ or error.__context__ is None)
+
+    @given(
+        before=st.text(
+            st.sampled_from("@:/?#[],%\u2100\\ &=x12") | st.characters(exclude_categories=["Cs"]), max_size=6
+        ),
+        after=st.text(
+            st.sampled_from("@:/?#[],%\u2100\\ &=x12") | st.characters(exclude_categories=["Cs"]), max_size=6
+        ),
+        encoded=st.booleans(),
+    )
+    @settings(deadline=None)  # making a bus takes a while on a busy machine
+    def test_no_password_anywhere(self, before: str, after: str, encoded: bool) -> None:
+        """Whatever is in a password, no error, text or status shows it; encoded, it is always read as it is."""
+        password = f"{before}S3CRET{after}"
+        written = quote(password, safe="") if encoded else password
+        shown: list[str] = []
+        try:
+            address = check_url(f"amqp://user:{written}@host/v")
+            assert address is not None
+            bus = RabbitBus(address, MemoryReactorClock(), Metrics())
+            shown += [str(address), repr(address), f"{address!s}", bus.status, repr(bus)]
+            shown += [name for name, _ in address.endpoints(MemoryReactorClock())]
+            if encoded:
+                self.assertEqual(address.password, password)
+            self.assertEqual((address.user, address.vhost), ("user", "v"))
+        except ValueError as error:
+            self.assertFalse(encoded)
+            shown.append("".join(traceback.format_exception_only(error)))
+        self.assertNotIn("s3cret", "".join(shown).casefold())
 
     def test_ca_file(self) -> None:
         """A file of an authority that cannot be read is an error before anything connects."""

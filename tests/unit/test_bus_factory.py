@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus.factory import bus_for_url
+from streamer.bus.factory import bus_for_url, check_url
 from streamer.bus.memory import MemoryBus
 from streamer.bus.rabbitmq import RabbitBus
 from streamer.interfaces import IBus
@@ -33,3 +33,9 @@ class FactoryTests(SynchronousTestCase):
         self.assertEqual(
             str(error), "no bus has a URL that begins with 'redis:'; known are memory:, amqp://, amqps://"
         )
+
+    def test_no_scheme(self) -> None:
+        """Without a scheme nothing is shown: a login may stand in its place."""
+        for url in ("secret@h:5672", "secret", "secret:@h", "secret@h://"):
+            error = self.assertRaises(ValueError, check_url, url)
+            self.assertEqual(str(error), "no bus has that URL; known are memory:, amqp://, amqps://")

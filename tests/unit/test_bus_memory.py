@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -11,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.bus import topology
 from streamer.bus.memory import MemoryBus
 from streamer.errors import BusStopped
-from streamer.message import Decision, Entry
+from streamer.message import Decision, Delivery, Entry
 from streamer.metrics import BUS_CONNECTED, BUS_DROPPED, BUS_UNROUTED, LOG_SKIPPED, Metrics
 from tests import bus_contract
 from tests.bus_contract import POLL, Kit, Notes, event, raw
@@ -114,6 +116,7 @@ class MemoryBusTests(SynchronousTestCase):
 
     def test_full_queue_drops_oldest(self) -> None:
         """A queue nobody must wait for drops its oldest, and counts them; bytes count as well as messages."""
+        self.successResultOf(self.bus.work(topology.TRENDS, Notes(), 1).stop())
         queue = self.bus._broker.queues[topology.TRENDS]
         queue.max_messages = 3
         queue.max_bytes = 10
@@ -173,6 +176,34 @@ class MemoryBusTests(SynchronousTestCase):
         self.clock.advance(1)
         self.successResultOf(stopping)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        del stopping
+        gc.collect()  # a failure that nobody took would be logged now
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_nobody_works_trends(self) -> None:
+        """Posts are kept by the log alone while nobody works streamer.trends, and nothing is lost at the stop."""
+        self.bus.startService()
+        for number in range(10):
+            self.bus.publish(event(number))
+        self.assertEqual(self.bus.status, "in this process; waiting: nothing; log at 10")
+        self.assertEqual((self.metrics.total(BUS_DROPPED), self.metrics.total(BUS_UNROUTED)), (0, 0))
+
+    def test_work_begun_in_a_handler(self) -> None:
+        """A handler may begin to work a queue that was not there."""
+        self.bus.startService()
+        notes = Notes()
+
+        async def handler(delivery: Delivery) -> Decision:
+            self.bus.work(topology.TRENDS, notes, 1)
+            return Decision.ACK
+
+        self.bus.publish(event(1))
+        self.bus.work(topology.ENRICH, handler, 1)
+        self.bus.publish(raw(1))
+        self.clock.advance(0)
+        self.bus.publish(event(2))
+        self.clock.advance(0)
+        self.assertEqual(notes.ids, [event(2).message_id])
 
     def test_unknown_queue(self) -> None:
         """An unknown queue is an error that lists the known ones; so is a prefetch out of range."""
@@ -185,8 +216,9 @@ class MemoryBusTests(SynchronousTestCase):
         """The status tells what waits where, and the unrouted are counted."""
         self.bus.startService()
         self.bus.publish(raw(1, topic="other"))  # type: ignore[arg-type]
+        self.bus.publish(raw(2))
         self.bus.publish(event(1))
         self.assertEqual(
-            self.bus.status, "in this process; waiting: 1 in streamer.unrouted, 1 in streamer.trends; log at 1"
+            self.bus.status, "in this process; waiting: 1 in streamer.unrouted, 1 in streamer.enrich; log at 1"
         )
         self.assertEqual(self.metrics.value(BUS_UNROUTED, "streamer.raw"), 1)

@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import deadline, role
-from streamer.bus.publisher import CONFIRM_LIMIT, NACK_DELAY, Publisher
+from streamer.bus.publisher import CONFIRM_LIMIT, FULL_LIMIT, NACK_DELAY, Publisher
 from streamer.errors import BusStopped, MessageRefused
-from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, PUBLISHED, REPUBLISHED, Metrics
+from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REPUBLISHED, Metrics
 from tests.bus_broker import Broker
 from tests.bus_contract import raw
 
@@ -127,6 +127,8 @@ class PublisherTests(SynchronousTestCase):
         (answer,) = self.publish(1)
         self.broker.say(spec.Basic.Ack(7))
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        self.broker.say(spec.Basic.Ack(1))  # nothing that it says on this connection counts any more
+        self.assertNoResult(answer)
         self.clock.pump([0, 0.1, 0])
         self.assertEqual((self.broker.connections, self.broker.published), (2, ["birds/1"]))
         self.broker.say(spec.Basic.Ack(1))
@@ -151,13 +153,68 @@ class PublisherTests(SynchronousTestCase):
         self.assertTrue(all(answer.called for answer in first + later))
         self.stop()
 
+    def test_unblocked(self) -> None:
+        """Once unblocked, the broker has the full time for its confirms, however long it was blocked."""
+        self.start()
+        self.publish(1)
+        self.clock.advance(5)
+        self.broker.say(spec.Connection.Blocked("low on memory"), channel=0)
+        for _ in range(10):
+            self.clock.advance(10)
+        self.broker.say(spec.Connection.Unblocked(), channel=0)
+        self.clock.pump([CONFIRM_LIMIT / 2, CONFIRM_LIMIT / 2 - 0.1])
+        self.broker.link.producer.pauseProducing()
+        self.broker.link.producer.resumeProducing()  # room in our buffer is no sign of life
+        self.assertEqual(self.metrics.total(BUS_ENDINGS), 0)
+        self.clock.advance(0.1)
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "publish", "unconfirmed"), 1)
+        self.clock.pump([0.1, 0])
+        self.broker.say(spec.Basic.Ack(1))
+        self.stop()
+
+    def test_lost_while_blocked(self) -> None:
+        """A connection lost while blocked leaves nothing of that to the next one."""
+        self.start()
+        self.publish(1)
+        self.broker.say(spec.Connection.Blocked("low on memory"), channel=0)
+        self.broker.link.abortConnection()
+        self.clock.pump([0, 0.1, 0])
+        self.clock.pump([CONFIRM_LIMIT, 0.1])
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "publish", "unconfirmed"), 1)
+        self.clock.pump([0.3, 0])
+        self.broker.say(spec.Basic.Ack(1))
+        self.stop()
+
+    def test_gauges_with_silent_broker(self) -> None:
+        """What waits and what is unconfirmed is shown at once, whether or not the broker says anything."""
+        answers = self.publish(0)
+        self.assertEqual((self.metrics.value(BUS_UNCONFIRMED), self.metrics.value(BUS_PENDING)), (0, 1))
+        self.publisher.role.start()
+        self.clock.advance(0)
+        self.assertEqual((self.metrics.value(BUS_UNCONFIRMED), self.metrics.value(BUS_PENDING)), (1, 0))
+        self.broker.frozen = True
+        answers += self.publish(*range(1, 5))
+        self.assertEqual((self.metrics.value(BUS_UNCONFIRMED), self.metrics.value(BUS_PENDING)), (3, 2))
+        self.stop()
+        for answer in answers:
+            self.failureResultOf(answer, BusStopped)
+        self.assertEqual((self.metrics.value(BUS_UNCONFIRMED), self.metrics.value(BUS_PENDING)), (0, 0))
+
     def test_full_transport(self) -> None:
-        """While the transport's buffer is full nothing is written."""
+        """While the transport's buffer is full nothing is written; when it is so for long we are not ready."""
         self.start()
         self.broker.link.producer.pauseProducing()
         self.publish(1)
-        self.assertEqual((self.broker.published, self.publisher.ready), ([], False))
+        self.assertEqual((self.broker.published, self.publisher.ready), ([], True))
+        self.clock.advance(FULL_LIMIT)
         self.broker.link.producer.resumeProducing()
+        self.broker.link.producer.pauseProducing()
+        self.clock.advance(FULL_LIMIT)
+        self.assertTrue(self.publisher.ready)  # it is full again, not still
+        self.clock.advance(0.1)
+        self.assertFalse(self.publisher.ready)
+        self.broker.link.producer.resumeProducing()
+        self.assertTrue(self.publisher.ready)
         self.clock.advance(0)
         self.assertEqual(self.broker.published, ["birds/1"])
         self.broker.say(spec.Basic.Ack(1))

@@ -10,7 +10,7 @@ from streamer.bus import envelope, role
 from streamer.bus.acks import FLUSH_AFTER
 from streamer.bus.reader import QUIET, RECOGNISE, Reader
 from streamer.message import Entry
-from streamer.metrics import BUS_ENDINGS, LOG_REPEATED, LOG_RESET, Metrics
+from streamer.metrics import BUS_ENDINGS, LOG_REPEATED, LOG_RESET, LOG_SKIPPED, Metrics
 from tests.bus_broker import Broker
 from tests.bus_contract import event
 
@@ -42,10 +42,13 @@ class ReaderTests(SynchronousTestCase):
         return reader
 
     def deliver(self, tag: int, offset: int, number: int | None = None, made: float = 0.0) -> None:
-        message = event(offset if number is None else number, timestamp_ms=int((NOW + made) * 1000))
+        self.broker.deliver(tag, *self.entry(offset, offset if number is None else number, made))
+
+    def entry(self, offset: int, number: int, made: float = 0.0) -> tuple[spec.BasicProperties, bytes]:
+        message = event(number, timestamp_ms=round((NOW + made) * 1000))
         properties = envelope.properties(message)
         properties.headers["x-stream-offset"] = offset
-        self.broker.deliver(tag, properties, message.body)
+        return properties, message.body
 
     def lose(self) -> None:
         self.broker.link.abortConnection()
@@ -139,9 +142,9 @@ class ReaderTests(SynchronousTestCase):
         self.clock.pump([0, 0.2, 0])
         self.assertEqual(self.start(), "102s")
         for tag, offset in enumerate(range(3), 1):
-            self.deliver(tag, offset, number=1000 + offset)
+            self.deliver(tag, offset, number=1000 + offset, made=50)
         self.assertEqual(self.offsets(), [7, 0, 1, 2])
-        self.assertEqual(self.metrics.value(LOG_RESET), 1)
+        self.assertEqual((self.metrics.value(LOG_RESET), self.metrics.value(LOG_SKIPPED)), (1, 0))
         self.lose()
         self.clock.advance(0.4)
         self.assertEqual(self.start(), 2)
@@ -155,6 +158,49 @@ class ReaderTests(SynchronousTestCase):
         self.clock.pump([RECOGNISE, 0, 0.2])
         self.assertEqual(self.metrics.value(BUS_ENDINGS, "log", "doubt"), 1)
         self.assertEqual(self.start(), "5s")
-        self.deliver(1, 0, number=1000)
+        self.deliver(1, 0, number=1000, made=1)
         self.assertEqual(self.offsets(), [7, 0])
         self.stop(reader)
+
+    def test_same_log_in_doubt(self) -> None:
+        """A broker slow to show the last entry is read by time, from before the first one: nothing comes twice."""
+        reader = self.reader(0)
+        self.deliver(1, 7)
+        self.lose()
+        self.clock.pump([RECOGNISE, 0, 0.2])
+        for tag, offset in enumerate((5, 6, 7, 8), 1):
+            self.deliver(tag, offset, made=(offset - 7) / 1000)
+        self.assertEqual(self.offsets(), [7, 8])
+        self.assertEqual((self.metrics.value(LOG_RESET), self.metrics.value(LOG_REPEATED)), (0, 3))
+        self.stop(reader)
+
+    def test_trimmed(self) -> None:
+        """What retention took while there was no connection is counted as skipped, and nothing else is."""
+        reader = self.reader(600)
+        self.deliver(1, 7)
+        self.deliver(2, 8)
+        self.lose()
+        self.deliver(1, 20)
+        self.deliver(2, 22)  # the broker took an offset for itself, as it does with each segment
+        self.clock.advance(RECOGNISE)
+        self.assertEqual(self.offsets(), [7, 8, 20, 22])
+        self.assertEqual((self.metrics.value(LOG_SKIPPED), self.metrics.total(BUS_ENDINGS)), (11, 1))
+        self.stop(reader)
+
+    def test_nothing_after_doubt(self) -> None:
+        """Entries that came in one packet with a doubtful one are left to the next connection."""
+        reader = self.reader(600)
+        self.deliver(1, 7)
+        self.lose()
+        self.broker.deliver_all((1, *self.entry(7, 1007)), (2, *self.entry(8, 1008)))
+        self.assertEqual(self.offsets(), [7])
+        self.stop(reader)
+
+    def test_nothing_after_stop(self) -> None:
+        """Entries that come while we take leave of the broker are not given on."""
+        reader = self.reader(600)
+        stopping = reader.stop()
+        self.deliver(1, 7)
+        self.assertEqual(self.entries, [])
+        self.clock.advance(0)
+        self.successResultOf(stopping)

@@ -35,6 +35,7 @@ class RoleTests(SynchronousTestCase):
         self.metrics = Metrics()
         self.broker = Broker(self.clock)
         self.setups = 0
+        self.changes: list[bool] = []  # whether it was ready, at each change it told of
 
     def role(self, *endpoints: Any) -> Role:
         async def set_up(connection: Any, channel: Any) -> None:
@@ -42,7 +43,7 @@ class RoleTests(SynchronousTestCase):
 
         found = [(f"host{number}", endpoint) for number, endpoint in enumerate(endpoints or (self.broker,))]
         shared = role.Broker(found, lambda name: ConnectionParameters(), self.clock, self.metrics, lambda: 0.5)
-        made = Role("test", shared, set_up, lambda: None)
+        made = Role("test", shared, set_up, lambda: self.changes.append(made.ready))
         made.start()
         self.clock.advance(0)
         return made
@@ -74,6 +75,31 @@ class RoleTests(SynchronousTestCase):
         self.assertTrue(made.ready)
         self.assertEqual((len(self.broker.methods), self.setups), (2 * before, 2))
         self.stop(made)
+
+    def test_tells_of_changes(self) -> None:
+        """Who is told of a loss finds the role not ready, before it connects again."""
+        made = self.role()
+        self.broker.link.abortConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.changes, [True, False])
+        self.clock.advance(0.1)
+        self.assertEqual(self.changes, [True, False, True])
+        self.stop(made)
+
+    def test_one_connection_at_a_time(self) -> None:
+        """A connection that was given up is waited for, before the next one and before the stop is over."""
+        self.broker.frozen, self.broker.lingers = True, 2.0
+        made = self.role()
+        self.clock.pump([deadline.HANDSHAKE, 1.0])
+        self.assertEqual((self.broker.connections, self.metrics.total(BUS_ENDINGS)), (1, 0))
+        self.clock.pump([1.0, 0.1])
+        self.assertEqual((self.broker.connections, self.metrics.total(BUS_ENDINGS)), (2, 1))
+        stopping = made.stop()
+        self.clock.advance(1.9)
+        self.assertNoResult(stopping)
+        self.clock.advance(0.1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_connect_deadline(self) -> None:
         """A host that does not answer is given up, and the next one tried."""

@@ -1,0 +1,125 @@
+"""Working a queue of a broker that does as the test says."""
+
+from __future__ import annotations
+
+from pika import ConnectionParameters, spec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from streamer.bus import envelope, role, topology
+from streamer.bus.acks import FLUSH_AFTER
+from streamer.bus.crew import Crew
+from streamer.bus.worker import Worker
+from streamer.message import Decision, Delivery
+from streamer.metrics import BUS_ENDINGS, Metrics
+from tests.bus_broker import Broker
+from tests.bus_contract import raw
+
+
+class WorkerTests(SynchronousTestCase):
+    """Handlers that run across a lost connection, and which queues are declared."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_795_000_000)
+        self.metrics = Metrics()
+        self.broker = Broker(self.clock)
+        self.running: list[tuple[str, Deferred[Decision]]] = []
+
+    def worker(self, queue: str = topology.ENRICH) -> Worker:
+        shared = role.Broker(
+            [("here", self.broker)],
+            lambda name: ConnectionParameters(heartbeat=0),
+            self.clock,
+            self.metrics,
+            lambda: 0.5,
+        )
+
+        async def handler(delivery: Delivery) -> Decision:
+            decision: Deferred[Decision] = Deferred()
+            self.running.append((delivery.message.message_id, decision))
+            return await decision
+
+        worker = Worker(shared, queue, Crew(queue, handler, 2, self.clock, self.metrics, lambda attempt: 0.0), 2)
+        worker.role.start()
+        self.clock.advance(0)
+        self.assertTrue(worker.ready)
+        return worker
+
+    def deliver(self, *numbers: int) -> None:
+        for tag, number in enumerate(numbers, 1):
+            message = raw(number)
+            self.broker.deliver(tag, envelope.properties(message), message.body)
+
+    def lose(self) -> None:
+        self.broker.link.abortConnection()
+        self.clock.pump([0, 0.1, 0.1, 0.2])
+
+    def told(self) -> list[tuple[type, int]]:
+        kinds = (spec.Basic.Ack, spec.Basic.Reject)
+        return [(type(method), method.delivery_tag) for method in self.broker.methods if isinstance(method, kinds)]
+
+    def stop(self, worker: Worker) -> None:
+        stopping = worker.stop()
+        self.clock.pump([0, 0])
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_with_handlers_running(self) -> None:
+        """What was delivered to lost connections and never begun is handled once, from the last one."""
+        worker = self.worker()
+        self.deliver(1, 2)
+        self.lose()
+        self.deliver(1, 2)
+        self.lose()
+        self.assertTrue(worker.ready)
+        self.assertEqual(self.metrics.total(BUS_ENDINGS), 2)
+        self.deliver(1, 2)
+        for _, decision in self.running[:2]:
+            decision.callback(Decision.ACK)
+        self.assertEqual([name for name, _ in self.running], ["birds/1", "birds/2"] * 2)
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual(self.told(), [])  # what the lost channel delivered is not acked on this one
+        for _, decision in self.running[2:]:
+            decision.callback(Decision.ACK)
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual({tag for _, tag in self.told()}, {1, 2})
+        self.assertEqual(len(self.running), 4)
+        self.stop(worker)
+
+    def test_no_acks_for_a_lost_channel(self) -> None:
+        """An ack that was held back, or comes later, for a lost channel starts nothing and is told to nobody."""
+        worker = self.worker()
+        self.deliver(1, 2)
+        self.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.running[0][1].callback(Decision.ACK)
+        self.running[1][1].callback(Decision.RETRY)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual(self.told(), [])
+        self.stop(worker)
+
+    def test_held_back_ack(self) -> None:
+        """An ack that is held back when the connection goes leaves no timer behind."""
+        worker = self.worker()
+        worker._acks._batch = 10  # type: ignore[union-attr]  # as with a larger prefetch
+        self.deliver(1)
+        self.running[0][1].callback(Decision.ACK)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.broker.link.abortConnection()
+        self.clock.advance(0)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)  # that of the next attempt
+        self.lose()
+        self.assertEqual(self.told(), [])
+        self.stop(worker)
+
+    def test_optional_queue(self) -> None:
+        """Working streamer.trends declares it; working another queue does not."""
+        for queue, expected in ((topology.ENRICH, False), (topology.TRENDS, True)):
+            self.broker.methods.clear()
+            worker = self.worker(queue)
+            declared = {method.queue for method in self.broker.methods if isinstance(method, spec.Queue.Declare)}
+            self.assertEqual(topology.TRENDS in declared, expected)
+            self.stop(worker)
