@@ -9,6 +9,8 @@ everybody who reads the same thing. What follows from it:
   moment between a snapshot and the live flow in which an event could fall.
 * A frame holds nothing private, so all clients with the same set of patterns (a cohort) share its bytes, header
   included.
+* A deletion concerns whoever holds the post: it is in every cohort, whatever its patterns, and the journal tells it
+  in place of the post from then on.
 * The journal has a floor. What falls below it is lost for those who had not read it, and they are told how much.
 
 Three numbers are easily confused. An `offset` is the log's own number, the same on every relay. A `place` is the
@@ -20,8 +22,10 @@ events pass that its cohort does not want, and that is why such events cost noth
 
 * `topics`        AMQP topic patterns: checked, compiled
 * `position`      the text form of a place in the log, and what it proves
+* `logged`        one event, checked
 * `journal`       the numbered ring of events
 * `cohort`        what clients with the same patterns share: which events, and their frames
+* `marks`         sets of places as integers
 * `hub`           the journal, its cohorts, and who must be woken
 * `cursor`        the integer of one client
 * `subscription`  what a client asked for
@@ -29,6 +33,8 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `flow`          all that one connection is sent from the journal, in order
 * `session`       one client's whole conversation
 * `protocol`      the words of `relay.v1.json`, written so that one can write a client from it
+* `verbs`         what each of a client's frames does
+* `parking`       subscriptions that wait for a position to be read
 * `framing`       RFC 6455 text frames
 * `bucket`        how fast a client may ask
 """

@@ -30,3 +30,7 @@ class Bucket:
             return False
         self._tokens -= 1
         return True
+
+    def charge(self, cost: float) -> None:
+        """Spend what something turned out to cost; the balance may become negative, and must recover first."""
+        self._tokens -= cost

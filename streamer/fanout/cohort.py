@@ -3,26 +3,37 @@
 
 A cohort numbers its events: `ordinal` n is the n-th event it matched (negative for those found by looking back).
 A client of it is an ordinal, see `cursor`. A topic is matched once per cohort, when its event is appended, and a
-frame is joined once per (from, to), however many clients there are.
+frame is joined once per (from, to), however many clients there are. Deletions are in every cohort.
+
+Looking back is what costs: an entry must be matched that nobody here had matched yet. The journal's `looked` counts
+it, so that who asks can be charged; and what several sets of patterns cover together is learnt from the cohorts of
+each, as `marks`.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import attrs
 import msgspec
 
 from streamer.fanout.framing import text_frame
-from streamer.fanout.journal import Journal, Logged
+from streamer.fanout.journal import Journal
+from streamer.fanout.logged import Logged
+from streamer.fanout.marks import Marks, marked, places
 from streamer.fanout.protocol import events_payload
 from streamer.fanout.topics import Matcher, matcher
 
 FRAME_LIMIT = 64_000  # bytes of events in one frame; an event that is longer goes alone
 FRAMES_KEPT = 64  # joined frames remembered, for all cohorts together
+LAST_LOOK_LIMIT = 20_000  # entries that are searched for the last events; with rarer ones there are fewer of them
+_MARKED_AS_LOOKED = 10  # places of an index that cost as much to mark as one entry to match
+_STRIDE = 1_000  # entries that are searched before looking whether that was enough
 _SLACK = 1024  # evicted ordinals kept before the list is cut
 
 
@@ -57,6 +68,10 @@ class Frames:
         if len(self._known) > self.limit:
             self._known.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget all frames: an event in one of them is no longer to be told."""
+        self._known.clear()
+
 
 @attrs.define(eq=False)
 class Cohort:
@@ -65,7 +80,7 @@ class Cohort:
     Args:
         patterns: checked.
         number: its own among the cohorts that share `frames`, never used again.
-        users: cursors and replays that read here; the hub drops a cohort that has none.
+        users: cursors and subscriptions that read here; the hub drops a cohort that has none.
     """
 
     patterns: frozenset[str]
@@ -78,6 +93,7 @@ class Cohort:
     _places: array[int] = attrs.field(factory=lambda: array("q"), repr=False)
     _dead: int = 0  # entries at the start of the list that fell below the floor
     _shift: int = 0  # the ordinal of the list's first entry
+    _marked: tuple[tuple[int, int], Marks] | None = attrs.field(default=None, repr=False)  # asked for last
 
     def __attrs_post_init__(self) -> None:
         self.matches = matcher(self.patterns)
@@ -86,7 +102,14 @@ class Cohort:
     @property
     def first(self) -> int:
         """The ordinal of the oldest event still held (`end` where there is none)."""
-        self._trim()
+        floor = self._journal.floor
+        if self._since < floor:
+            self._since = floor
+            self._dead = bisect_left(self._places, floor, self._dead)
+            if self._dead > _SLACK and self._dead * 2 > len(self._places):
+                del self._places[: self._dead]
+                self._shift += self._dead
+                self._dead = 0
         return self._shift + self._dead
 
     @property
@@ -94,9 +117,9 @@ class Cohort:
         """The ordinal that the next event will get."""
         return self._shift + len(self._places)
 
-    def offer(self, place: int, topic: str) -> bool:
+    def offer(self, place: int, logged: Logged) -> bool:
         """The entry at `place` was just appended; whether it is one of ours."""
-        if self.matches(topic):
+        if logged.deletion or self.matches(logged.topic):
             self._places.append(place)
             return True
         return False
@@ -112,21 +135,38 @@ class Cohort:
         return self._shift + bisect_left(self._places, place, self._dead)
 
     def last(self, count: int) -> int:
-        """The ordinal of the `count`-th last event, or of the first there is."""
-        journal = self._journal
-        place = self._since
-        missing = count - (self.end - self.first)
-        while missing > 0 and place > journal.floor:
-            place -= 1
-            missing -= bool(self.matches(journal[place].topic))
-        self._cover(place)
-        return max(self.first, self.end - count)
+        """The ordinal of the `count`-th last event that the patterns match, or of the first there is.
 
-    def between(self, start: int, stop: int) -> Iterator[tuple[int, Logged]]:
-        """The events from ordinal `start` to before ordinal `stop`, with their places."""
-        for index in range(start - self._shift, stop - self._shift):
-            place = self._places[index]
-            yield place, self._journal[place]
+        Deletions after it are events too, and are not counted. Looks back over `LAST_LOOK_LIMIT` entries.
+        """
+        journal, ordinal, missing = self._journal, self.end, count
+        oldest = max(journal.floor, journal.head - LAST_LOOK_LIMIT)
+        low = journal.head
+        while missing > 0 and low > oldest:
+            low = max(oldest, low - _STRIDE)
+            self._cover(low)
+            first = self.ordinal_of(low)
+            while missing > 0 and ordinal > first:
+                ordinal -= 1
+                missing -= bool(self.matches(journal[self.place_of(ordinal)].topic))
+        return ordinal
+
+    def marks(self, start: int, stop: int) -> Marks:
+        """Which of the places from `start` to before `stop` are ours."""
+        if self._marked is None or self._marked[0] != (start, stop):
+            self._cover(start)
+            first = bisect_left(self._places, start, self._dead)
+            last = bisect_left(self._places, stop, first)
+            self._journal.looked += (last - first) // _MARKED_AS_LOOKED
+            self._marked = ((start, stop), marked(self._places[first:last], start, stop))
+        return self._marked[1]
+
+    def learn(self, start: int, known: Sequence[Cohort]) -> None:
+        """Look back to a place through cohorts that have: those whose patterns together are ours."""
+        start = max(start, self._journal.floor)
+        if start < self._since and known:
+            union = functools.reduce(operator.or_, (one.marks(start, self._since) for one in known))
+            self._prepend(start, places(union, start, self._since))
 
     def batch(self, start: int, stop: int) -> Batch:
         """The frame of the events from `start` on, up to `FRAME_LIMIT` or `stop`; shared by all who ask the same.
@@ -140,7 +180,8 @@ class Cohort:
         chosen: list[bytes] = []
         size = 0
         last = None
-        for _, logged in self.between(start, stop):
+        for index in range(start - self._shift, stop - self._shift):
+            logged = self._journal[self._places[index]]
             size += len(logged.event) + 1
             if chosen and size > FRAME_LIMIT:
                 break
@@ -160,20 +201,14 @@ class Cohort:
         place = max(place, self._journal.floor)
         if place >= self._since:
             return
-        # Nothing was trimmed yet, or the index would begin at a floor and `place` not be before it.
         journal, matches = self._journal, self.matches
-        found = array("q", (at for at in range(place, self._since) if matches(journal[at].topic)))
+        held = ((at, journal[at]) for at in range(place, self._since))
+        found = array("q", (at for at, logged in held if logged.deletion or matches(logged.topic)))
+        journal.looked += (self._since - place) * len(self.patterns)
+        self._prepend(place, found)
+
+    def _prepend(self, place: int, found: array[int]) -> None:
+        # Nothing was trimmed yet, or the index would begin at a floor and `place` not be before it.
         self._places[:0] = found
         self._shift -= len(found)
         self._since = place
-
-    def _trim(self) -> None:
-        floor = self._journal.floor
-        if self._since >= floor:
-            return
-        self._since = floor
-        self._dead = bisect_left(self._places, floor, self._dead)
-        if self._dead > _SLACK and self._dead * 2 > len(self._places):
-            del self._places[: self._dead]
-            self._shift += self._dead
-            self._dead = 0

@@ -14,6 +14,8 @@ what was sent for it: who asks again for history gets it again.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import attrs
 import msgspec
 
@@ -22,7 +24,7 @@ from streamer.fanout.framing import text_frame
 from streamer.fanout.hub import Hub, Wake
 from streamer.fanout.live import Live
 from streamer.fanout.protocol import events_payload
-from streamer.fanout.replay import Replay, Sent
+from streamer.fanout.replay import Replay, uncovered
 from streamer.fanout.subscription import Subscription
 
 
@@ -75,30 +77,39 @@ class Flow:
         """Whether a subscription would rather end the connection than miss an event."""
         return any(subscription.strict for subscription in self.subscriptions.values())
 
-    def position(self) -> str:
-        """Everything before it that is wanted has been sent: the place to resume from."""
+    @property
+    def lagging(self) -> int:
+        """Events that were lost to this client and it was not told yet."""
         self._catch_up()
-        return self._resumable()
+        return 0 if self._lag is None else self._lag.skipped
+
+    def position(self) -> str:
+        """Everything before it that is wanted has been sent: the place to resume from.
+
+        While a loss is not told, it is the last position from before the loss.
+        """
+        self._catch_up()
+        return self._resumable() if self._lag is None else self._lag.start
 
     def add(self, subscription: Subscription) -> int:
         """Begin to send a subscription's events from its `start`.
+
+        Args:
+            subscription: its cohort was entered for it; `remove` and `close` leave it.
 
         Returns:
             How many events before the head will be sent because of it, exactly, unless a `Lag` says otherwise.
         """
         self._catch_up()
-        place = self._live.place if self.subscriptions else subscription.start
-        others: tuple[Sent, ...] = tuple((known.matches, known.start) for known in self.subscriptions.values())
-        cohort = self.hub.enter(subscription.patterns)
-        replay = Replay(subscription, cohort, place, others)
+        others = list(self.subscriptions.values())
+        place = self._live.place if others else subscription.start
+        new = uncovered(subscription, others, self.hub.journal.head)
+        before = bisect_left(new, place)
         self.subscriptions[subscription.id] = subscription
-        count = replay.remaining + replay.beyond()
-        if replay.remaining:
-            self._replays.append(replay)
-        self._go_on(place)
-        if not replay.remaining:
-            self.hub.leave(cohort)
-        return count
+        if before:
+            self._replays.append(Replay(subscription, place, self.hub.journal, new[:before]))
+        self._live.go_on(place, self.subscriptions.values())
+        return len(new)
 
     def remove(self, id_: str) -> None:
         """Send no more of a subscription's events, but what another relies on it for."""
@@ -108,7 +119,8 @@ class Flow:
         for replay in self._replays:
             replay.forget(subscription, self.subscriptions.values())
         self._drop_finished()
-        self._go_on(place)
+        self._live.go_on(place, self.subscriptions.values())
+        self.hub.leave(subscription.cohort)
 
     def pull(self) -> Output | None:
         """The next thing to send, None where there is nothing now."""
@@ -131,11 +143,12 @@ class Flow:
 
     def close(self) -> None:
         """Let go of everything shared."""
-        for replay in self._replays:
-            self.hub.leave(replay.cohort)
         self._replays.clear()
+        gone = list(self.subscriptions.values())
         self.subscriptions.clear()
-        self._go_on(0)
+        self._live.go_on(0, self.subscriptions.values())
+        for subscription in gone:
+            self.hub.leave(subscription.cohort)
 
     def _pull_replay(self) -> Batch:
         events = self._replays[0].take()
@@ -146,15 +159,12 @@ class Flow:
     def _resumable(self) -> str:
         return self.hub.journal.position(min([self._live.place, *(replay.place for replay in self._replays)]))
 
-    def _go_on(self, place: int) -> None:
-        self._live.go_on(place, self.subscriptions.values())
-
     def _catch_up(self) -> None:
         """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""
         skipped = 0
         for replay in self._replays:
             if replay.lost:
-                skipped += replay.recount()
+                skipped += replay.give_up()
         if skipped:
             self._drop_finished()
         if self._live.lost:
@@ -162,7 +172,7 @@ class Flow:
             head = self.hub.journal.head
             for subscription in self.subscriptions.values():
                 subscription.start = head
-            self._go_on(head)
+            self._live.go_on(head, self.subscriptions.values())
         if skipped:
             waiting = self._lag
             self._lag = Lag(skipped + (waiting.skipped if waiting else 0), waiting.start if waiting else self.told, "")
@@ -170,5 +180,4 @@ class Flow:
     def _drop_finished(self) -> None:
         for replay in [replay for replay in self._replays if not replay.remaining]:
             self._replays.remove(replay)
-            self.hub.leave(replay.cohort)
             self._turning = not self._replays

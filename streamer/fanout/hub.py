@@ -2,18 +2,20 @@
 """The journal, the cohorts that read it, and who must be woken. One for each relay.
 
 What an event costs does not depend on how many clients there are: it is matched once per cohort whose first topic
-word could fit, and waking is left to a tick that visits the members of those cohorts only.
+word could fit (a deletion concerns all), and waking is left to a tick that visits the members of those cohorts only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 
 import attrs
 
 from streamer.errors import DecodeError
 from streamer.fanout.cohort import Cohort, Frames
 from streamer.fanout.journal import Journal
+from streamer.fanout.logged import Logged
 from streamer.fanout.topics import first_words
 from streamer.message import Entry
 from streamer.metrics import (
@@ -45,7 +47,7 @@ class Hub:
     def append(self, entry: Entry) -> bool:
         """Take the next entry of the log. Whether anybody is to be woken: call `due` soon."""
         journal = self.journal
-        floor = journal.floor
+        floor, rewritten = journal.floor, journal.rewritten
         try:
             logged = journal.append(entry)
         except DecodeError:
@@ -58,12 +60,20 @@ class Hub:
         self.metrics.set(JOURNAL_BYTES, to=journal.bytes)
         if journal.floor > floor:
             self.metrics.add(JOURNAL_EVICTED, by=journal.floor - floor)
+        if journal.rewritten > rewritten:
+            self._frames.clear()
         place = journal.head - 1
-        for word in (logged.topic.partition(".")[0], _ANY):
-            for cohort in self._by_word.get(word, ()):
-                if cohort.offer(place, logged.topic) and self._members.get(cohort):
-                    self._touched[cohort] = None
+        for cohort in self._concerned(logged):
+            if cohort.offer(place, logged) and cohort in self._members:
+                self._touched[cohort] = None
         return bool(self._touched)
+
+    def _concerned(self, logged: Logged) -> Iterable[Cohort]:
+        """The cohorts that may want an event: all of them where it is a deletion."""
+        if logged.deletion:
+            return self._cohorts.values()
+        word = logged.topic.partition(".")[0]
+        return itertools.chain(self._by_word.get(word, ()), self._by_word.get(_ANY, ()))
 
     def due(self) -> list[Wake]:
         """Whoever has something new to read since the last call."""

@@ -4,47 +4,27 @@
 Entries get contiguous places 0, 1, 2, … as they are appended. `floor` is the oldest place still held, `head` the
 one the next entry will get. A repeat (a `message_id` seen lately) gets no place, but its offset is remembered:
 another relay, whose history began later, may have taken it for a first sight and given out its position.
+
+A deletion leaves nothing of what it deletes: the entries of the post that are still held keep their places and their
+positions, but hold the deletion's event instead of their own. So a replay tells of it where the post stood.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import attrs
 import msgspec
 
-from streamer.errors import DecodeError
-from streamer.fanout.position import START, Mark, Verdict, check, parse, written
+from streamer.fanout.logged import Logged, logged
+from streamer.fanout.position import START, Mark, Verdict, check, parse
 from streamer.message import Entry
 
 ENTRIES_LIMIT = 50_000  # entries; 100 s of 500 events/s
 BYTES_LIMIT = 64_000_000  # bytes of events, topics and ids
-EVENT_LIMIT = 256_000  # bytes of one event; longer ones are not events for a browser
 IDS_KEPT = 100_000  # ids remembered to tell repeats; they outlive the entries
 REPEATS_KEPT = 10_000  # offsets of repeats remembered
 FIRST_OFFSETS = 1  # logs number from 0 or from 1: nothing can stand before these
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Logged(msgspec.Struct, frozen=True, gc=False):
-    """One event as the journal holds it; `event` is its JSON."""
-
-    offset: int
-    topic: str
-    event: bytes
-    message_id: str
-
-    @property
-    def position(self) -> str:
-        """The place after this entry."""
-        return written(self.message_id, self.offset)
-
-    @property
-    def size(self) -> int:
-        """Bytes it is counted with."""
-        return len(self.event) + len(self.topic) + len(self.message_id)
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -61,6 +41,8 @@ class Journal:
     Args:
         entries_limit: entries held at most, at least 1.
         bytes_limit: bytes held at most; the newest entry is held whatever its size.
+        looked: the work of all searches so far: times that an entry was held against a pattern.
+        rewritten: entries so far whose event a deletion took the place of.
     """
 
     entries_limit: int = ENTRIES_LIMIT
@@ -70,7 +52,9 @@ class Journal:
     bytes: int = 0
     _entries: dict[int, Logged] = attrs.field(factory=dict)
     _below: Logged | None = None  # the entry just under the floor, kept for its position
-    _ids: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+    looked: int = 0
+    rewritten: int = 0
+    _ids: OrderedDict[str, int] = attrs.field(factory=OrderedDict)  # the place each was given
     _repeats: OrderedDict[int, tuple[str, int]] = attrs.field(factory=OrderedDict)  # offset: id, place after it
 
     def append(self, entry: Entry) -> Logged | None:
@@ -82,7 +66,7 @@ class Journal:
             What was appended; None where it is a repeat.
 
         Raises:
-            DecodeError: the body is not a JSON object that could stand in everybody's frame; count it and go on.
+            DecodeError: it could not stand in everybody's frame, see `logged`; count it and go on.
         """
         message = entry.message
         last = self._entries.get(self.head - 1)
@@ -93,20 +77,22 @@ class Journal:
             if len(self._repeats) > REPEATS_KEPT:
                 self._repeats.popitem(last=False)
             return None
-        logged = Logged(entry.offset, message.topic, _checked(message.body), message.message_id)
+        new = logged(entry)
         if not rises:
             self._forget()
-        self._ids[message.message_id] = None
+        for message_id in new.gone:
+            self._replace(message_id, new)
+        self._ids[message.message_id] = self.head
         if len(self._ids) > IDS_KEPT:
             self._ids.popitem(last=False)
-        self._entries[self.head] = logged
+        self._entries[self.head] = new
         self.head += 1
-        self.bytes += logged.size
+        self.bytes += new.size
         while self.head - self.floor > self.entries_limit or (
             self.bytes > self.bytes_limit and self.head - self.floor > 1
         ):
             self._evict()
-        return logged
+        return new
 
     def __getitem__(self, place: int) -> Logged:
         """The entry at a place.
@@ -148,6 +134,22 @@ class Journal:
             return Located(Verdict.EXPIRED)  # older than the history we were started with
         return Located(Verdict.UNKNOWN)
 
+    def ahead(self, position: str) -> bool:
+        """Whether a position is after everything read so far: it may be of an entry that is on its way here."""
+        mark = parse(position)
+        if mark is None or mark.check is None or mark.offset in self._repeats:
+            return False
+        last = self._entries.get(self.head - 1)
+        return last is None or mark.offset > last.offset
+
+    def _replace(self, message_id: str, by: Logged) -> None:
+        old = self._entries.get(self._ids.get(message_id, -1))
+        if old is None or old.message_id != message_id:
+            return
+        new = self._entries[self._ids[message_id]] = old.replaced(by)
+        self.bytes += new.size - old.size
+        self.rewritten += 1
+
     def _start(self) -> Located:
         first = self._entries.get(self.floor)
         if self._below is None and (first is None or first.offset <= FIRST_OFFSETS):
@@ -181,14 +183,3 @@ def _judged(mark: Mark, message_id: str, place: int) -> Located:
     if mark.check == check(message_id):
         return Located(Verdict.FOUND, place)
     return Located(Verdict.UNKNOWN)
-
-
-def _checked(body: bytes) -> bytes:
-    """The body, once it is known to be safe to splice into an array that many clients parse."""
-    if len(body) > EVENT_LIMIT:
-        raise DecodeError(f"an event has {len(body)} bytes; {EVENT_LIMIT} are allowed")
-    try:
-        _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"an event is not a JSON object: {error}") from error
-    return body

@@ -63,8 +63,10 @@ class Live:
         old, self._cursors = self._cursors, []
         turns = sorted({max(place, subscription.start) for subscription in subscriptions})
         for start, stop in zip(turns, [*turns[1:], None], strict=False):  # no turns, no cursors
-            patterns = frozenset().union(*(one.patterns for one in subscriptions if one.start <= start))
-            self._cursors.append(Cursor.at(hub.enter(patterns), start, stop))
+            taken = [one for one in subscriptions if one.start <= start]
+            cohort = hub.enter(frozenset().union(*(one.patterns for one in taken)))
+            cohort.learn(start, [one.cohort for one in taken if one.cohort is not cohort])
+            self._cursors.append(Cursor.at(cohort, start, stop))
         if old:
             hub.unwatch(old[-1].cohort, self.wake)
         if self._cursors:

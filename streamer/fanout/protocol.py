@@ -15,8 +15,9 @@ not send binary frames. Ignore frames from the server whose name you do not know
     ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION?, "policy": "skip"|"strict"?}]
         ID is yours, 1 to `ID_LIMIT` characters, not in use on this connection. A PATTERN is an AMQP topic pattern, `*`
         for one word and `#` for any number of words, matched against the `topic` of events. `last` asks for the N most
-        recent matching events (at most `LAST_LIMIT`), `since` for all after a position; with both, `last` is what
-        you get when `since` cannot be served. With neither, events begin now. `policy`: see "slow" below.
+        recent matching events (at most `LAST_LIMIT`; fewer where they are rare), `since` for all after a position;
+        with both, `last` is what you get when `since` cannot be served. With neither, events begin now. `policy`: see
+        "slow" below.
     ["unsub", n, ID]          ["ping", n]          ["refresh", n, JWT]
         `refresh` is not served yet: `err` with the code `unsupported`.
 
@@ -45,6 +46,14 @@ not send binary frames. Ignore frames from the server whose name you do not know
 whatever frame it came, and name it as `resume` when you reconnect: you will miss nothing, and be sent again only what
 you had not been told of. While history is sent beside a live subscription, positions go back; a `pos` restores them.
 
+A position that is ahead of the relay may be of an event on its way there: the `subd` then waits for `AHEAD_GRACE`
+seconds or somewhat more, while other frames are answered; and `welcome` says nothing of it.
+
+**Deletions.** An event of the type `streamer.delete` says that a post is gone, and is sent to every subscription
+whatever its patterns, for whoever holds the post must drop it. `replayed` counts it, the N of `last` does not: it gets
+N matching events and the deletions among and after them. Events of the post that the relay remembers are replaced by
+the deletion, which therefore can come more than once; drop repeats by `source` and `id`.
+
 **Order.** Live events come in the order of the log. History that a new subscription asks for comes in the order of the
 log too, before newer live ones; events that other subscriptions of the connection brought already are left out of it.
 Unsubscribing forgets that; asking for history again sends it again.
@@ -54,10 +63,14 @@ Unsubscribing forgets that; asking for history again sends it again.
 the connection is closed with 4108 instead, and nothing is left out in between. Strict or not, a connection that takes
 no bytes at all, or answers no websocket ping, is closed.
 
-**Too fast.** You have `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129.
+**Too fast.** You have `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that,
+`sub` and `unsub` are charged for the work they make: searching `WORK_UNIT` remembered events for one pattern costs as
+much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err`
+with the code `rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT`
+patterns; of one subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end.
 
-**Close codes.** 40xx: reconnecting will not help. 41xx: reconnect, backing off. 42xx and 1012: reconnect after a
-random wait of up to some seconds. See `Close`.
+**Close codes.** 40xx, and 1009 for a frame that is too long: final, do not reconnect. 41xx: reconnect, backing off.
+42xx and 1012: reconnect after a random wait of up to some seconds. See `Close`.
 """
 
 from __future__ import annotations
@@ -80,6 +93,9 @@ LAST_LIMIT = 500  # events that `last` can ask for
 TOPICS_IN_LIMIT = 20  # patterns of one subscription
 COMMAND_RATE = 10.0  # frames a second
 COMMAND_BURST = 50.0  # frames
+PATTERNS_LIMIT = 100  # patterns of one connection
+WORK_UNIT = 10_000  # entries searched for one pattern, that cost as much as a frame
+AHEAD_GRACE = 2.0  # seconds in which a position that the relay has not read yet may still turn up
 RESUME_WINDOW = 30.0  # seconds after `hello` in which subscriptions begin at `resume`
 HELLO_WAIT = 1.0  # seconds of silence after which `welcome` is sent unasked
 WRONG_LIMIT = 200  # characters of an explanation that quotes what a client sent
@@ -96,6 +112,7 @@ class Close(enum.IntEnum):
     SLOW = 4108  # a strict subscription could not be kept, or you take no bytes
     RATE = 4129  # too many frames
     STATE_LOST = 4200  # we forgot you; reconnect
+    TOO_LONG = 1009  # your frame is longer than FRAME_IN_LIMIT; final
     RESTARTING = 1012  # the relay restarts; reconnect
 
 
@@ -235,6 +252,7 @@ def limits() -> dict[str, int | float]:
         "frame_bytes": FRAME_IN_LIMIT,
         "subscriptions": SUBSCRIPTIONS_LIMIT,
         "topics": TOPICS_IN_LIMIT,
+        "patterns": PATTERNS_LIMIT,
         "last": LAST_LIMIT,
         "commands_per_second": COMMAND_RATE,
         "commands_burst": COMMAND_BURST,

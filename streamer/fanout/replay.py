@@ -2,22 +2,38 @@
 """History for one subscription while others are live.
 
 The live flow stays where it is. The replay sends the events from the subscription's start up to that place, less
-those that were sent, or will be by an earlier replay, for the subscriptions there were when it was asked for.
+those that were sent, or will be by an earlier replay, for the subscriptions there were when it was asked for. Which
+those are is settled at once, as a list of places; what falls off the journal falls off its front.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import attrs
 
-from streamer.fanout.cohort import FRAME_LIMIT, Cohort
-from streamer.fanout.cursor import Cursor
-from streamer.fanout.journal import Logged
+from streamer.fanout.cohort import FRAME_LIMIT
+from streamer.fanout.journal import Journal
+from streamer.fanout.marks import Marks, places
 from streamer.fanout.subscription import Subscription
-from streamer.fanout.topics import Matcher
 
-Sent = tuple[Matcher, int]  # matching events from this place on are another subscription's
+
+def covered(subscriptions: Iterable[Subscription], start: int, stop: int) -> Marks:
+    """The places from `start` to before `stop` that these subscriptions cover between them."""
+    covers = 0
+    for one in subscriptions:
+        begun = max(start, one.start)
+        if begun < stop:
+            covers |= one.cohort.marks(begun, stop) << 8 * (begun - start)
+    return covers
+
+
+def uncovered(new: Subscription, others: Iterable[Subscription], stop: int) -> array[int]:
+    """The places before `stop` that a new subscription covers and the others do not."""
+    start = new.start
+    return places(new.cohort.marks(start, stop) & ~covered(others, start, stop), start, stop)
 
 
 @attrs.define(eq=False)
@@ -25,86 +41,63 @@ class Replay:
     """A stretch of history being sent.
 
     Args:
-        cohort: of the subscription's own patterns.
         stop: the place where the live flow takes over.
-        others: what other subscriptions had covered when it was asked for.
-        remaining: events still to be sent, exactly.
         relying: None while its subscription is there. Afterwards the others there were when it went: what they
             leave to this replay it still sends.
     """
 
     subscription: Subscription
-    cohort: Cohort
     stop: int
-    others: tuple[Sent, ...]
-    remaining: int = attrs.field(init=False)
+    _journal: Journal = attrs.field(repr=False)
+    _places: array[int] = attrs.field(repr=False)  # to be sent
+    _next: int = 0  # how many of them were
     relying: tuple[Subscription, ...] | None = None
-    _start: int = attrs.field(init=False)
-    _cursor: Cursor = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._start = self.subscription.start
-        self._cursor = Cursor.at(self.cohort, self._start, max(self._start, self.stop))
-        self.remaining = self._count(self._cursor.end)
+    @property
+    def remaining(self) -> int:
+        """Events still to be sent, exactly."""
+        return len(self._places) - self._next
 
     @property
     def place(self) -> int:
-        """Everything before this place has been replayed. Not for a replay whose cursor is lost."""
-        place = self._cursor.place
-        return self.stop if place is None else place
-
-    def beyond(self) -> int:
-        """Events from its `stop` to the head that only this subscription asks for; the live flow brings them."""
-        cursor = Cursor.at(self.cohort, max(self._start, self.stop))
-        return sum(self._sends(place, logged) for place, logged in self.cohort.between(cursor.ordinal, cursor.end))
+        """Everything before this place has been replayed. Not for a replay that has `lost` some."""
+        return self._places[self._next] if self.remaining else self.stop
 
     def forget(self, gone: Subscription, left: Iterable[Subscription]) -> None:
         """A subscription is gone; what nobody else waits for is not sent."""
         if self.subscription is gone:
             self.relying = tuple(left)
-        elif self.relying is not None:
+        elif self.relying is not None and gone in self.relying:
             self.relying = tuple(one for one in self.relying if one is not gone)
-        self.recount()
-
-    def recount(self) -> int:
-        """Look again at what is to be sent, after a subscription went or the journal's floor rose.
-
-        Returns:
-            How many events fewer there are.
-        """
-        cursor = self._cursor
-        if cursor.lost:
-            cursor.ordinal = min(self.cohort.first, cursor.end)
-        before = self.remaining
-        self.remaining = self._count(cursor.end)
-        return before - self.remaining
+        else:
+            return
+        if self.remaining:
+            start = self._places[self._next]
+            owed = covered(self.relying, start, self.stop)
+            flags = owed.to_bytes(self.stop - start, "little")
+            self._places = array("q", (at for at in self._places[self._next :] if flags[at - start]))
+            self._next = 0
 
     @property
     def lost(self) -> bool:
-        """Whether events it had before it have left the journal: `recount`."""
-        return self._cursor.lost
+        """Whether events it still had to send have left the journal: `give_up`."""
+        return self.remaining > 0 and self._places[self._next] < self._journal.floor
+
+    def give_up(self) -> int:
+        """Pass over what has left the journal. Returns how many events that was."""
+        before = self._next
+        self._next = bisect_left(self._places, self._journal.floor, before)
+        return self._next - before
 
     def take(self) -> list[bytes]:
         """The next events, at most `FRAME_LIMIT` bytes unless one alone is longer. Not for a lost replay."""
         chosen: list[bytes] = []
         size = 0
-        cursor = self._cursor
-        for place, logged in self.cohort.between(cursor.ordinal, cursor.end):
-            if self._sends(place, logged):
-                size += len(logged.event) + 1
-                if chosen and size > FRAME_LIMIT:
-                    break
-                chosen.append(logged.event)
-            cursor.ordinal += 1
-        self.remaining -= len(chosen)
+        for index in range(self._next, len(self._places)):
+            event = self._journal[self._places[index]].event
+            size += len(event) + 1
+            if chosen and size > FRAME_LIMIT:
+                break
+            chosen.append(event)
+        self._next += len(chosen)
         return chosen
-
-    def _count(self, end: int) -> int:
-        between = self.cohort.between(self._cursor.ordinal, end)
-        return sum(self._sends(place, logged) for place, logged in between)
-
-    def _sends(self, place: int, logged: Logged) -> bool:
-        if any(start <= place and matches(logged.topic) for matches, start in self.others):
-            return False
-        relying = self.relying
-        return relying is None or any(one.start <= place and one.matches(logged.topic) for one in relying)

@@ -7,8 +7,7 @@ do in which phase is `PHASES`; all output is whole websocket frames, ready to be
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -20,25 +19,16 @@ from streamer.fanout.cohort import Batch
 from streamer.fanout.flow import Flow, Output, Turn
 from streamer.fanout.framing import text_frame
 from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.parking import Parked
 from streamer.fanout.protocol import Close
-from streamer.fanout.start import Start, after, begin
-from streamer.fanout.subscription import Subscription
-from streamer.fanout.topics import check_patterns
+from streamer.fanout.start import Start, after
+from streamer.fanout.verbs import PHASES, Phase, begun
 from streamer.metrics import DELIVERED, FRAMES, SKIPPED, Metrics
 
 HEARTBEAT = 25.0  # seconds
 BEAT_MARGIN = 0.2  # of the heartbeat: how early a `pos` is sent, for beats come on a coarse timer
 DRAIN_SPREAD = 5000  # ms over which the clients of a stopping relay are told to spread
 _DRAIN_STEP = 1663  # ms, prime to the spread: neighbours in number are far apart in time
-
-
-class Phase(enum.Enum):
-    """How far the conversation is."""
-
-    NEW = "new"  # nothing said yet
-    GREETED = "greeted"  # welcomed; a hello may still come
-    FOLLOWING = "following"  # it has subscribed at least once
-    CLOSED = "closed"
 
 
 @attrs.define(eq=False)
@@ -60,6 +50,8 @@ class Session:
     phase: Phase = Phase.NEW
     _flow: Flow = attrs.field(init=False, repr=False)
     _bucket: Bucket = attrs.field(init=False, repr=False)
+    _work: Bucket = attrs.field(init=False, repr=False)  # what `sub` and `unsub` may cost
+    _parked: Parked = attrs.field(factory=Parked, repr=False)
     _told: float = attrs.field(init=False)  # when the client was last told a position
     _resume: str | None = None
     _resume_until: float = 0.0
@@ -68,6 +60,7 @@ class Session:
         head = self.hub.journal.position(self.hub.journal.head)
         self._flow = Flow(self.hub, self.wake, head)
         self._bucket = Bucket(protocol.COMMAND_RATE, protocol.COMMAND_BURST, self.opened)
+        self._work = Bucket(protocol.COMMAND_RATE, protocol.COMMAND_BURST, self.opened)
         self._told = self.opened
 
     def allow(self, now: float) -> None:
@@ -90,6 +83,7 @@ class Session:
             ClientError: the connection must be closed with its `close`.
         """
         self.allow(now)
+        self.insist()
         try:
             command = protocol.read(text)
         except protocol.Misread as error:
@@ -100,6 +94,8 @@ class Session:
         if handle is None:
             return []
         try:
+            if isinstance(command, protocol.Sub | protocol.Unsub):
+                return self._charged(lambda: handle(self, command, now), now)
             return handle(self, command, now)
         except ClientError as error:
             if error.close is not None:
@@ -127,9 +123,16 @@ class Session:
         return chosen[0] if chosen else None
 
     def beat(self, now: float) -> list[bytes]:
-        """What time alone makes due: a `welcome` after silence, a `pos` before the heartbeat is over."""
+        """What time alone makes due: a `welcome` after silence, a `pos` before the heartbeat is over, parked `subd`.
+
+        Raises:
+            ClientError: close with 4108; a strict subscription cannot be kept.
+        """
+        self.insist()
         if self.phase is Phase.NEW and now - self.opened >= protocol.HELLO_WAIT:
             return self._answer([])
+        if self._parked and (due := self._parked.due(self.hub.journal, now)):
+            return self._charged(lambda: [frame for asked in due for frame in begun(self, asked)])
         if self.phase is Phase.CLOSED or now - self._told < self.heartbeat * (1 - BEAT_MARGIN):
             return []
         self._told = now
@@ -144,7 +147,30 @@ class Session:
     def close(self) -> None:
         """Let go of everything shared; nothing is pulled after it."""
         self.phase = Phase.CLOSED
+        self._parked.clear()
         self._flow.close()
+
+    def insist(self) -> None:
+        """See that strict subscriptions were kept so far; before anything is said that would hide that they were not.
+
+        Raises:
+            ClientError: close with 4108.
+        """
+        if self._flow.strict and (skipped := self._flow.lagging):
+            self.hub.metrics.add(SKIPPED, by=skipped)
+            raise _slow(skipped)
+
+    def _charged(self, handle: Callable[[], list[bytes]], now: float | None = None) -> list[bytes]:
+        """Do what may make work, and charge for it; where `now` is given, only if earlier work is paid for."""
+        if now is not None and not self._work.take(now):
+            sentence = "your subscriptions made the relay search too much; ask again in a few seconds, for less"
+            raise ClientError("rate", sentence, retry=True)
+        journal = self.hub.journal
+        before = journal.looked
+        try:
+            return handle()
+        finally:
+            self._work.charge((journal.looked - before) / protocol.WORK_UNIT)
 
     def _answer(self, answers: list[bytes]) -> list[bytes]:
         """Answers, with `welcome` before them if that was not said yet."""
@@ -170,75 +196,6 @@ class Session:
         return journal.position(start.place)
 
 
-def _hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
-    resume = command.greeting.resume
-    recovery: dict[str, Any] = {}
-    if resume is not None:
-        session._resume, session._resume_until = resume, now + protocol.RESUME_WINDOW
-        recovery = after(session.hub.journal, resume).facts()
-    session._flow.told = session._place(now)
-    session.phase = Phase.GREETED
-    return [session._welcome(recovery)]
-
-
-def _late_hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
-    raise ClientError("bad-request", "hello must come before the first sub; reconnect to resume from elsewhere")
-
-
-def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
-    wish, flow, hub = command.wish, session._flow, session.hub
-    if wish.policy == "conflate":
-        raise ClientError("unsupported", "the policy conflate is not served yet; use skip or strict")
-    if wish.id in flow.subscriptions:
-        raise ClientError("duplicate", f"the id {wish.id!r} is in use on this connection; unsub it first")
-    if len(flow.subscriptions) >= protocol.SUBSCRIPTIONS_LIMIT:
-        raise ClientError("limit", f"a connection can have {protocol.SUBSCRIPTIONS_LIMIT} subscriptions; unsub one")
-    patterns = check_patterns(wish.topics)
-    since = wish.since
-    if since is None and wish.last is None and now < session._resume_until:
-        since = session._resume
-    cohort = hub.enter(patterns)
-    start = begin(hub.journal, cohort, since, wish.last)
-    replayed = flow.add(Subscription(wish.id, patterns, wish.policy == "strict", start.place))
-    hub.leave(cohort)
-    flow.told = flow.position()
-    facts = {"id": wish.id, "position": flow.told, "replayed": replayed} | start.facts()
-    answers = session._answer([text_frame(protocol.payload("subd", command.n, facts))])
-    session.phase = Phase.FOLLOWING
-    return answers
-
-
-def _unsub(session: Session, command: protocol.Unsub, now: float) -> list[bytes]:
-    if command.id not in session._flow.subscriptions:
-        raise ClientError("unknown-id", f"there is no subscription {command.id!r} on this connection")
-    session._flow.remove(command.id)
-    return session._answer([text_frame(protocol.payload("unsubd", command.n, {"id": command.id}))])
-
-
-def _ping(session: Session, command: protocol.Ping, now: float) -> list[bytes]:
-    return session._answer([text_frame(protocol.payload("pong", command.n))])
-
-
-def _refresh(session: Session, command: protocol.Refresh, now: float) -> list[bytes]:
-    raise ClientError("unsupported", "refresh is not served: this relay has no authorisation configured")
-
-
-Verb = Callable[[Session, Any, float], list[bytes]]
-
-_ALWAYS: Mapping[type, Verb] = {
-    protocol.Sub: _sub,
-    protocol.Unsub: _unsub,
-    protocol.Ping: _ping,
-    protocol.Refresh: _refresh,
-}
-PHASES: Mapping[Phase, Mapping[type, Verb]] = {
-    Phase.NEW: {protocol.Hello: _hello, **_ALWAYS},
-    Phase.GREETED: {protocol.Hello: _hello, **_ALWAYS},
-    Phase.FOLLOWING: {protocol.Hello: _late_hello, **_ALWAYS},
-    Phase.CLOSED: {},
-}
-
-
 def _written(output: Output, metrics: Metrics, strict: bool) -> bytes:
     """The frame for what the flow gave out."""
     metrics.add(FRAMES)
@@ -249,7 +206,11 @@ def _written(output: Output, metrics: Metrics, strict: bool) -> bytes:
         return text_frame(protocol.position_payload(output.position))
     metrics.add(SKIPPED, by=output.skipped)
     if strict:
-        sentence = f"you read too slowly: {output.skipped} events have left the relay's memory"
-        raise ClientError("slow", sentence, close=Close.SLOW, retry=True)
+        raise _slow(output.skipped)
     facts = {"skipped": output.skipped, "from": output.start, "to": output.end, "why": "slow"}
     return text_frame(protocol.payload("lag", facts))
+
+
+def _slow(skipped: int) -> ClientError:
+    sentence = f"you read too slowly: {skipped} events have left the relay's memory"
+    return ClientError("slow", sentence, close=Close.SLOW, retry=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import attrs
 
-from streamer.fanout.topics import Matcher, matcher
+from streamer.fanout.cohort import Cohort
 
 
 @attrs.define(eq=False)
@@ -15,13 +15,15 @@ class Subscription:
     Args:
         strict: the connection must end rather than leave an event out.
         start: the place of the first event it is given; all it matches from there on has been or will be sent.
+        cohort: of its own patterns, entered for as long as it is there: what it covers is looked up in its index.
     """
 
     id: str
-    patterns: frozenset[str]
+    cohort: Cohort
     strict: bool
     start: int
-    matches: Matcher = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.matches = matcher(self.patterns)
+    @property
+    def patterns(self) -> frozenset[str]:
+        """Checked."""
+        return self.cohort.patterns

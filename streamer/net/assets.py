@@ -40,6 +40,14 @@ _HASHED = re.compile(rb".+[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 _GZIP = re.compile(rb"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?P<q>[0-9.]+)\s*)?(?=,|$)")
 
 
+def whole(request: Request, body: bytes) -> bytes:
+    """What to return from `render_GET` for a body: nothing but its length where only that was asked for."""
+    if request.method != b"HEAD":
+        return body
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return b""
+
+
 class Plain(Resource):
     """A short answer in plain text."""
 
@@ -55,7 +63,7 @@ class Plain(Resource):
         request.setResponseCode(self._code)
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
         request.setHeader(b"cache-control", b"no-store")
-        return self._body
+        return whole(request, self._body)
 
 
 class Folder(Resource):

@@ -16,7 +16,7 @@ from streamer.fanout.session import HEARTBEAT, Session
 from streamer.message import Entry
 from streamer.metrics import CLIENTS, CLOSED
 from streamer.net.flush import SWEEP, Flusher
-from streamer.net.websocket import ABORT_AFTER, DEAD_AFTER, FACE, PING_AFTER, RelayProtocol
+from streamer.net.websocket import ABORT_AFTER, DEAD_AFTER, FACE, PING_AFTER, STUCK_AFTER, RelayProtocol
 
 STOP_WITHIN = 3.0  # seconds a client has to answer our close frame when the relay stops
 DEAD = "1006"  # the close code that stands for an abort; RFC 6455 forbids sending it
@@ -115,7 +115,7 @@ class Clients:
             if protocol.closing:
                 if now - protocol.closing >= self._patience:
                     protocol.transport.abortConnection()  # Autobahn's dropConnection does nothing by now
-            elif silence >= DEAD_AFTER:
+            elif silence >= DEAD_AFTER or (protocol.paused and now - protocol.paused_since >= STUCK_AFTER):
                 self.hub.metrics.add(CLOSED, DEAD)
                 protocol.transport.abortConnection()
             else:
@@ -125,5 +125,4 @@ class Clients:
         if silence >= PING_AFTER and not protocol.pinged:
             protocol.pinged = True
             protocol.sendPing()
-        if protocol.session is not None and not protocol.paused:
-            protocol.answer(protocol.session.beat(now))
+        protocol.beat(now)

@@ -8,14 +8,19 @@ cannot. https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/trusted-types/
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from twisted.web.http import NOT_ALLOWED
 from twisted.web.server import Request, Site
 
+from streamer.net.admission import Admission
+from streamer.net.channel import GuardedChannel
+
 METHODS = (b"GET", b"HEAD")
 BODY_LIMIT = 65_536  # bytes of a request's body; nothing here reads one
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+|null")
 _FEATURES = ("camera", "display-capture", "geolocation", "gyroscope", "hid", "microphone", "midi", "payment", "usb")
 
 
@@ -25,7 +30,14 @@ def security_headers(origins: Iterable[str]) -> dict[bytes, bytes]:
     Args:
         origins: of the page, as `https://example.org`. Their websockets are named in `connect-src`, for older
             browsers do not count them as `'self'`. They come from the configuration, never from a request.
+
+    Raises:
+        ValueError: an origin is none; it could say something else in the policy.
     """
+    origins = tuple(origins)
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; write one as https://example.org, with a port if need be")
     sockets = sorted({"ws" + origin.removeprefix("http") for origin in origins if origin.startswith("http")})
     policy = {
         "default-src": "'none'",
@@ -83,12 +95,25 @@ class GuardedRequest(Request):
 class GuardedSite(Site):
     """A site that answers with security headers, and keeps no record of who asked for what."""
 
+    protocol = GuardedChannel  # type: ignore[assignment]  # Twisted's own is a proxy that can turn into HTTP/2
     requestFactory = GuardedRequest
     noisy = False
 
-    def __init__(self, resource: Any, headers: Mapping[bytes, bytes], timeout: float, reactor: Any) -> None:
+    def __init__(
+        self, resource: Any, headers: Mapping[bytes, bytes], timeout: float, reactor: Any, admission: Admission
+    ) -> None:
         super().__init__(resource, timeout=timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.headers = headers
+        self._admission = admission
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Count a connection in; None, which closes it, where there are too many."""
+        address = getattr(addr, "host", "")
+        if not self._admission.arrive(address):
+            return None
+        channel: GuardedChannel = super().buildProtocol(addr)
+        channel.address, channel.admission = address, self._admission
+        return channel
 
     def log(self, request: Any) -> None:
         """Requests are counted where they matter; addresses and queries of visitors are nobody's business."""

@@ -19,10 +19,11 @@ from twisted.python.filepath import FilePath
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from streamer.net.assets import Directory, Folder, Page
+from streamer.net.admission import Admission
+from streamer.net.assets import Directory, Folder, Page, whole
 from streamer.net.headers import GuardedSite, security_headers
 
-REQUEST_TIMEOUT = 30.0  # seconds in which a request must be there, and an idle connection is kept
+REQUEST_TIMEOUT = 30.0  # seconds without a byte; `channel` has a stricter limit while a request is waited for
 PUBLIC: Mapping[bytes, bytes] = {
     b"access-control-allow-origin": b"*",
     b"cross-origin-resource-policy": b"cross-origin",
@@ -42,7 +43,7 @@ class Json(Resource):
         """The document as it is now."""
         request.setHeader(b"content-type", b"application/json")
         request.setHeader(b"cache-control", b"no-store")
-        return msgspec.json.encode(self._document())
+        return whole(request, msgspec.json.encode(self._document()))
 
 
 def relay_site(
@@ -52,6 +53,7 @@ def relay_site(
     websocket: IResource,
     origins: Sequence[str],
     reactor: IReactorTime,
+    admission: Admission,
 ) -> GuardedSite:
     """The site.
 
@@ -61,6 +63,7 @@ def relay_site(
         status: what `/status.json` says.
         websocket: what answers at `/ws`.
         origins: of the page, for the content security policy.
+        admission: counts connections; the websocket's own.
     """
     root = Page(pages, reactor)
     root.putChild(b"ws", websocket)
@@ -69,4 +72,4 @@ def relay_site(
     client = Folder()
     client.putChild(b"v1", Directory(pages.child("client").child("v1"), reactor, PUBLIC))
     root.putChild(b"client", client)
-    return GuardedSite(root, security_headers(origins), REQUEST_TIMEOUT, reactor)
+    return GuardedSite(root, security_headers(origins), REQUEST_TIMEOUT, reactor, admission)

@@ -37,7 +37,7 @@ class Upgrade(Resource):
         self._factory = factory
         self._handover = WebSocketResource(factory)
         self._admission = admission
-        self._origins = frozenset(origins) - {"null"}
+        self._origins = frozenset(origin.encode() for origin in origins) - {b"null"}
         self._metrics = metrics
 
     def render_GET(self, request: Request) -> int | bytes:
@@ -45,12 +45,12 @@ class Upgrade(Resource):
         if (request.getHeader(b"upgrade") or b"").strip().lower() != b"websocket":
             request.setHeader(b"upgrade", b"websocket")
             return self._refuse(request, "no-websocket", UPGRADE_REQUIRED, "this is the address of a websocket")
-        origins = request.requestHeaders.getRawHeaders("origin", [])
+        origins = request.requestHeaders.getRawHeaders(b"origin", [])
         if len(origins) > 1 or (origins and origins[0] not in self._origins):
             sentence = "this page's origin is not on the relay's list; its operator can add it to [relay] origins"
             return self._refuse(request, "origin", FORBIDDEN, sentence)
-        offered = ",".join(request.requestHeaders.getRawHeaders("sec-websocket-protocol", [])).split(",")
-        if SUBPROTOCOL not in (item.strip() for item in offered):
+        offered = b",".join(request.requestHeaders.getRawHeaders(b"sec-websocket-protocol", [])).split(b",")
+        if SUBPROTOCOL.encode() not in (item.strip() for item in offered):
             return self._refuse(request, "subprotocol", BAD_REQUEST, f"offer the websocket subprotocol {SUBPROTOCOL}")
         refusal = self._admission.admit(getattr(request.getClientAddress(), "host", ""))
         if refusal is not None:

@@ -33,6 +33,7 @@ ANSWERS_LIMIT = 64_000  # bytes of answers that a client which does not read may
 PING_AFTER = 25.0  # seconds without a byte from the client; load balancers give up at 60
 DEAD_AFTER = 90.0  # seconds without a byte from the client, pongs included
 REASON_LIMIT = 123  # bytes, by RFC 6455
+STUCK_AFTER = 30.0  # seconds in which a socket that is full must have been emptied
 ABORT_AFTER = 10.0  # seconds after our close frame in which the client may answer it
 
 
@@ -42,6 +43,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     session: Session | None = None
     paused = False
+    paused_since = 0.0  # when the transport last said that it is full; 0 where it is not
     answers_waiting = 0  # bytes of answers written since the transport said it was full
     heard = 0.0  # when the last bytes came in
     pinged = False  # a ping was sent since
@@ -96,6 +98,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Any = connectionDone) -> None:
         super().connectionLost(reason)
         self.factory.admission.release(self.address)
+        self.factory.admission.leave(self.address)  # counted in by the HTTP channel that this took over from
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Every close goes through here, Autobahn's own too; from now on nothing else is written."""
@@ -106,15 +109,18 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         super().sendCloseFrame(code, reasonUtf8, isReply)
 
     def pauseProducing(self) -> None:
+        if not self.paused:
+            self.paused_since = self.factory.clients.now()
         self.paused = True
 
     def resumeProducing(self) -> None:
         self.paused = False
+        self.paused_since = 0.0
         self.answers_waiting = 0
         self.pull()
 
     def stopProducing(self) -> None:
-        self.paused = True
+        self.pauseProducing()
 
     def answer(self, frames: list[bytes]) -> None:
         """Write answers, for which there is some room even when the client does not read."""
@@ -144,6 +150,22 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.refuse(error)
             return
         self.factory.clients.later(self.pull)
+
+    def beat(self, now: float) -> None:
+        """Say what time alone makes due, and what follows from it."""
+        if self.session is None:
+            return
+        try:
+            if self.paused:
+                self.session.insist()
+                return
+            answers = self.session.beat(now)
+        except ClientError as error:
+            self.refuse(error)
+            return
+        if answers:
+            self.answer(answers)
+            self.pull()
 
     def refuse(self, error: ClientError) -> None:
         """End the connection with the error's close code; the reason is its machine word and its sentence."""

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
@@ -26,9 +26,9 @@ from streamer.net.site import relay_site
 from streamer.net.upgrade import Upgrade
 from streamer.net.websocket import RelayFactory
 from streamer.services.fatal import Fatal
-from streamer.settings import RelaySettings
+from streamer.tables import RelaySettings
 
-CATCH_UP_LIMIT = 5.0  # seconds to wait for the log's history before clients are let in without it
+CATCH_UP_PATIENCE = 5.0  # seconds between warnings that the log's history is not read yet
 PAGES = Path(streamer.__file__).parent / "_web"
 
 
@@ -88,6 +88,8 @@ class RelayService(Service):
             "listening": None if self._listening is None else str(self.port),
             "page_built": (self._pages / "index.html").is_file(),
             **self._public_status(),
+            "connections": self._admission.connections,
+            "turned_away": self._admission.turned_away,
             "cohorts": self._hub.cohorts,
             "journal_bytes": journal.bytes,
             "oldest": journal.position(journal.floor),
@@ -109,7 +111,9 @@ class RelayService(Service):
         endpoint = serverFromString(self._reactor, self._settings.listen)
         try:
             self._listening = await endpoint.listen(self._site)
-        except CannotListenError as error:
+        except CancelledError:
+            raise
+        except Exception as error:
             self._trouble = f"cannot listen on {self._settings.listen!r}: {error} Change [relay] listen."
             self._fatal(f"The relay {self._trouble}")
             return
@@ -118,25 +122,19 @@ class RelayService(Service):
             self.log.warn("The page is not built, only the websocket is served: run `make web`")
 
     async def _caught_up(self, reader: ILog) -> None:
-        waiting: Deferred[bool] = Deferred()
-        late = self._reactor.callLater(CATCH_UP_LIMIT, waiting.callback, False)
-
-        def caught_up(result: Any) -> Any:
-            if not waiting.called:
-                waiting.callback(True)
-            return result
-
-        reader.caught_up.addBoth(caught_up)
+        """Wait for the history, for as long as it takes: positions that were not read yet would look like gaps."""
+        waiting: Deferred[None] = Deferred()
+        reader.caught_up.addBoth(_passed_on, waiting)
+        patience = LoopingCall(self._say_behind)
+        patience.clock = self._reactor
+        patience.start(CATCH_UP_PATIENCE, now=False)
         try:
-            if not await waiting:
-                self.log.warn(
-                    "The log's history was not read within {limit} s; listening without it ({bus})",
-                    limit=CATCH_UP_LIMIT,
-                    bus=self._bus.status,
-                )
+            await waiting
         finally:
-            if late.active():
-                late.cancel()
+            patience.stop()
+
+    def _say_behind(self) -> None:
+        self.log.warn("The log's history is not read yet; not listening until it is ({bus})", bus=self._bus.status)
 
     async def _stop(self) -> None:
         Service.stopService(self)
@@ -153,8 +151,9 @@ class RelayService(Service):
 
     def _not_started(self, failure: Any) -> None:
         if not failure.check(CancelledError):
-            self._trouble = f"did not start: {failure.getErrorMessage()}"
             self.log.failure("while starting the relay", failure=failure)
+            self._trouble = f"did not start: {failure.getErrorMessage()}"
+            self._fatal(f"The relay {self._trouble}")
 
     def _public_status(self) -> dict[str, Any]:
         journal = self._hub.journal
@@ -174,4 +173,11 @@ class RelayService(Service):
             websocket=Upgrade(factory, self._admission, settings.origins, metrics),
             origins=settings.origins,
             reactor=self._reactor,
+            admission=self._admission,
         )
+
+
+def _passed_on(result: Any, waiting: Deferred[None]) -> Any:
+    if not waiting.called:
+        waiting.callback(None)
+    return result

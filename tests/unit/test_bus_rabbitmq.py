@@ -47,6 +47,9 @@ class RabbitBusTests(SynchronousTestCase):
         self.assertEqual(self.bus.status, "publish: connected to here")
         self.assertEqual(len(self.bus._subscriptions), 0)
         self.successResultOf(work.stop())
+        leaving = self.bus.stopService()
+        self.clock.pump([0, 0])
+        self.successResultOf(leaving)
 
     def test_forgets_what_never_began(self) -> None:
         """So does one that was stopped before the bus was started."""

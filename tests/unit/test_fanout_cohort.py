@@ -66,6 +66,40 @@ class CohortTests(SynchronousTestCase):
         for cohort in (early, late):
             self.assertEqual(read(Cursor(cohort, cohort.last(count))), held[len(held) - min(count, len(held)) :])
 
+    def test_last_is_bounded(self) -> None:
+        """What is rarer than one in so many entries is not sought to the floor."""
+        self.patch(module, "LAST_LOOK_LIMIT", 10)
+        self.patch(module, "_STRIDE", 3)
+        rig = hub()
+        fill(rig, "a" + "b" * 15 + "a" + "b" * 5)
+        cohort = rig.enter(WANTED)
+        self.assertEqual(read(Cursor(cohort, cohort.last(5))), [16])
+        self.assertEqual(rig.journal.looked, 10)
+
+    def test_last_and_deletions(self) -> None:
+        """Deletions are not counted among the last events, and come with them."""
+        rig = hub()
+        for offset, kind in enumerate(["post", "delete", "post", "delete"]):
+            rig.append(entry(offset, "a" if kind == "post" else "d", f"post:{offset}", kind=kind))
+        cohort = rig.enter(WANTED)
+        self.assertEqual(read(Cursor(cohort, cohort.last(1))), [2, 3])
+        self.assertEqual(read(Cursor(cohort, cohort.last(2))), [0, 1, 2, 3])
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.text("abc", max_size=30), st.integers(0, 30), st.integers(0, 30))
+    def test_learnt(self, topics: str, start: int, known: int) -> None:
+        """What cohorts know apart, the cohort of all their patterns learns without a look at an entry."""
+        rig = hub()
+        parts = [rig.enter(frozenset([name])) for name in "ab"]
+        fill(rig, topics[:known])
+        union = rig.enter(frozenset("ab"))
+        fill(rig, topics[known:], len(topics[:known]))
+        start = min(start, len(topics))
+        union.learn(start, parts)
+        looked = rig.journal.looked
+        self.assertEqual(read(Cursor.at(union, start)), [at for at in range(start, len(topics)) if topics[at] in "ab"])
+        self.assertEqual(rig.journal.looked, looked)
+
     def test_lost(self) -> None:
         """A cursor is lost when an event it still had to give has left, and knows how many there were."""
         rig = hub(3)
@@ -129,6 +163,26 @@ class HubTests(SynchronousTestCase):
             wake()
         self.assertEqual(sorted(calls), ["a", "all"])
         self.assertEqual(rig.due(), [])
+
+    def test_deletions_reach_everybody(self) -> None:
+        """A deletion wakes whoever follows anything, whatever the first word of its patterns."""
+        rig = hub()
+        calls: list[str] = []
+        for name in ("a.#", "b", "#"):
+            rig.watch(rig.enter(frozenset([name])), lambda name=name: calls.append(name))
+        self.assertTrue(rig.append(entry(1, "delete.x", kind="delete", id="9")))
+        for wake in rig.due():
+            wake()
+        self.assertEqual(sorted(calls), ["#", "a.#", "b"])
+
+    def test_deleted_frames(self) -> None:
+        """A frame that was joined before a post was deleted is not given out after."""
+        rig = hub()
+        cohort = rig.enter(WANTED)
+        rig.append(entry(1, "a", "post:7", text="secret"))
+        self.assertIn(b"secret", cohort.batch(0, 1).data)
+        rig.append(entry(2, "d", "delete:7", kind="delete", id="7"))
+        self.assertNotIn(b"secret", cohort.batch(0, 1).data)
 
     def test_shared_and_forgotten(self) -> None:
         """The same patterns are the same cohort; one that nobody reads is gone."""

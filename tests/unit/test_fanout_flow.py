@@ -17,7 +17,8 @@ from streamer.fanout.topics import matcher
 from streamer.metrics import Metrics
 from streamer.testing.relay_events import entry
 
-TOPICS = ["a.x", "a.y", "b.x", "b.y", "c"]
+DELETE = "delete.x"  # the topic of deletions, which everybody gets
+TOPICS = ["a.x", "a.y", "b.x", "b.y", "c", DELETE]
 PATTERNS = [frozenset(patterns) for patterns in (["a.*"], ["*.x"], ["#"], ["b.y", "c"], ["a.x"])]
 
 STEPS = st.lists(
@@ -34,6 +35,11 @@ STEPS = st.lists(
 def offsets_of(batch: Batch) -> list[int]:
     text = batch.data[batch.data.index(b"[") :]
     return [int(event["id"].partition(":")[2]) for event in json.loads(text)[2]]
+
+
+def wants(patterns: frozenset[str], topic: str) -> bool:
+    """What a subscription is sent."""
+    return topic == DELETE or bool(matcher(patterns)(topic))
 
 
 class Rig:
@@ -58,12 +64,12 @@ class Rig:
     def append(self, topic: str) -> None:
         place = len(self.topics)
         self.topics.append(topic)
-        self.hub.append(entry(place, topic))
-        if any(matcher(patterns)(topic) for patterns, _ in self.starts.values()):
+        self.hub.append(entry(place, topic, kind="delete" if topic == DELETE else "post"))
+        if any(wants(patterns, topic) for patterns, _ in self.starts.values()):
             self.owed.add(place)
 
     def matching(self, patterns: frozenset[str], start: int) -> set[int]:
-        return {place for place in range(start, len(self.topics)) if matcher(patterns)(self.topics[place])}
+        return {place for place in range(start, len(self.topics)) if wants(patterns, self.topics[place])}
 
     def sub(self, patterns: frozenset[str], back: int) -> None:
         journal = self.hub.journal
@@ -72,7 +78,7 @@ class Rig:
         new = self.matching(patterns, start) - covered
         self.names += 1
         name = str(self.names)
-        count = self.flow.add(Subscription(name, patterns, False, start))
+        count = self.flow.add(Subscription(name, self.hub.enter(patterns), False, start))
         assert count == len(new), f"replayed {count}, the model says {sorted(new)}"
         self.starts[name] = (patterns, start)
         self.owed |= new
@@ -205,7 +211,7 @@ class FlowTests(SynchronousTestCase):
                 start = max(journal.floor, journal.head - arguments[1])
                 rig.names += 1
                 rig.starts[str(rig.names)] = (arguments[0], start)
-                rig.flow.add(Subscription(str(rig.names), arguments[0], False, start))
+                rig.flow.add(Subscription(str(rig.names), rig.hub.enter(arguments[0]), False, start))
             elif name == "unsub" and rig.starts:
                 gone = sorted(rig.starts)[arguments[0] % len(rig.starts)]
                 del rig.starts[gone]
@@ -215,7 +221,7 @@ class FlowTests(SynchronousTestCase):
                 if isinstance(output, Batch):
                     for offset in offsets_of(output):
                         wanted = [p for p, start in rig.starts.values() if start <= offset]
-                        assert any(matcher(patterns)(rig.topics[offset]) for patterns in wanted)
+                        assert any(wants(patterns, rig.topics[offset]) for patterns in wanted)
                 rig.position()
         for _ in range(1000):
             if rig.flow.pull() is None:
@@ -233,6 +239,9 @@ class FlowTests(SynchronousTestCase):
         assert isinstance(batch, Batch)
         self.assertEqual(offsets_of(batch), [0, 1])
         self.assertEqual(batch.position, rig.hub.journal.position(2))
+        deletion = rig.flow.pull()
+        assert isinstance(deletion, Batch)
+        self.assertEqual(offsets_of(deletion), [5])
         self.assertIsNone(rig.flow.pull())
 
     def test_replay_beside_live(self) -> None:
@@ -247,7 +256,7 @@ class FlowTests(SynchronousTestCase):
         replay = rig.flow.pull()
         assert isinstance(replay, Batch)
         self.assertEqual(offsets_of(replay), [2])
-        self.assertEqual(rig.flow.pull(), Turn(rig.hub.journal.position(5)))
+        self.assertEqual(rig.flow.pull(), Turn(rig.hub.journal.position(6)))
         self.assertIsNone(rig.flow.pull())
 
     def test_quiet_cohort_does_not_lag(self) -> None:

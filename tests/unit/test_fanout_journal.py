@@ -1,11 +1,13 @@
 """The ring of events."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.errors import DecodeError
 from streamer.fanout import journal as module
+from streamer.fanout import logged as logged_module
 from streamer.fanout.journal import Journal, Located
 from streamer.fanout.position import START, Verdict, written
 from streamer.message import Entry
@@ -64,9 +66,50 @@ class JournalTests(SynchronousTestCase):
         for body in (b"", b"{", b"[1]", b'{"a":"\xff"}', b"{}{}", b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}"):
             with self.subTest(body=body[:10]):
                 self.assertRaises(DecodeError, journal.append, Entry(1, message(body)))
-        large = b'{"a":"' + b"x" * module.EVENT_LIMIT + b'"}'
+        large = b'{"a":"' + b"x" * logged_module.EVENT_LIMIT + b'"}'
         self.assertRaises(DecodeError, journal.append, Entry(1, message(large)))
         self.assertEqual(journal.head, 0)
+
+    def test_attributes(self) -> None:
+        """An event that clients could not tell, route or read is refused; the same with nothing wrong is taken."""
+        good = entry(1, "post.x").message
+        for changes in (
+            {"content_type": "application/json"},
+            {"message_id": ""},
+            {"topic": "post.y"},
+            *({"body": good.body.replace(part, b"")} for part in (b'"id": "post:1", ', b'"source": "/sources/x", ')),
+            {"body": good.body.replace(b'"topic": "post.x", ', b"")},
+            {"body": good.body.replace(b'"1.0"', b'"0.3"')},
+            {"body": good.body.replace(b'"post:1"', b'""')},
+            {"body": good.body.replace(b'"post:1"', b"1")},
+        ):
+            with self.subTest(changes=changes):
+                bad = msgspec.structs.replace(good, **changes)
+                self.assertNotEqual(bad, good)
+                self.assertRaises(DecodeError, Journal().append, Entry(1, bad))
+        self.assertIsNotNone(Journal().append(Entry(1, good)))
+
+    def test_deleted(self) -> None:
+        """Of a deleted post nothing is served; where it stood its deletion stands, at the same position."""
+        journal = Journal()
+        for offset, kind in enumerate(("post", "geo", "notice"), 1):
+            journal.append(entry(offset, f"{kind}.x", f"{kind}:7", 1000, kind=kind, text="secret"))
+        journal.append(entry(4, "post.x", "post:8", text="kept"))
+        positions = [journal.position(place) for place in range(5)]
+        journal.append(entry(5, "delete.x", "delete:7", kind="delete", id="7"))
+        for place in (0, 1, 2):
+            self.assertEqual(journal[place].event, journal[4].event)
+        self.assertIn(b"kept", journal[3].event)
+        self.assertEqual([journal.position(place) for place in range(5)], positions)
+        self.assertEqual(journal.rewritten, 3)
+        self.assertEqual(journal.bytes, sum(journal[place].size for place in range(5)))
+
+    def test_deleted_elsewhere(self) -> None:
+        """A deletion of what is not held, or of another source's post, rewrites nothing."""
+        journal = filled(1, 2, entries_limit=1)
+        journal.append(entry(3, "delete.x", kind="delete", id="1"))
+        journal.append(entry(4, "delete.x", kind="delete"))
+        self.assertEqual(journal.rewritten, 0)
 
     def test_log_made_again(self) -> None:
         """Offsets that fall mean another log: what was held is dropped and its positions mean nothing."""
@@ -119,6 +162,15 @@ class LocateTests(SynchronousTestCase):
         journal.append(entry(4))
         self.assertEqual(journal.locate(written("/sources/x#post:1", 3)), Located(Verdict.FOUND, 2))
         self.assertEqual(journal.locate(written("another", 3)), UNKNOWN)
+
+    def test_ahead(self) -> None:
+        """A position after all that was read may yet come; one that was read, or is none, cannot."""
+        journal = filled(1, 5)
+        journal.append(entry(9, id_="post:1"))
+        for text, ahead in ((position(6), True), (position(5), False), (START, False), ("x", False)):
+            self.assertEqual(journal.ahead(text), ahead)
+        self.assertFalse(journal.ahead(written("/sources/x#post:1", 9)))
+        self.assertTrue(Journal().ahead(position(1)))
 
     @given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 10), st.data())
     def test_round_trip(self, steps: list[int], limit: int, data: st.DataObject) -> None:

@@ -9,6 +9,7 @@ from streamer.errors import ClientError
 from streamer.fanout import protocol
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
+from streamer.fanout.position import written
 from streamer.fanout.session import DRAIN_SPREAD, HEARTBEAT, Session
 from streamer.metrics import SKIPPED, Metrics
 from streamer.testing.relay_events import entry
@@ -230,6 +231,76 @@ class SessionTests(SynchronousTestCase):
         waits = {parsed(Session(n, self.hub, lambda: None, NOW).draining())[0][1]["in_ms"] for n in range(500)}
         self.assertGreater(len(waits), 400)
         self.assertTrue(all(0 <= wait < DRAIN_SPREAD for wait in waits))
+
+    def test_strict_says_nothing_past_a_loss(self) -> None:
+        """Neither `subd`, `unsubd` nor `pos` gives a strict client a position after events it never got."""
+        for frame in (("sub", 1, {"id": "b", "topics": ["b"]}), ("unsub", 1, "a"), ("ping", 1)):
+            self.session = self.open()
+            self.sub("a", policy="strict")
+            self.publish(*["a"] * 101)
+            with self.subTest(frame=frame):
+                self.assertEqual(self.assertRaises(ClientError, self.say, *frame).close, 4108)
+        self.session = self.open()
+        self.sub("a", policy="strict")
+        self.publish(*["a"] * 101)
+        self.assertEqual(self.assertRaises(ClientError, self.session.beat, self.now + HEARTBEAT).close, 4108)
+
+    def test_position_before_a_loss(self) -> None:
+        """Until a loss is told, positions are from before it: who resumes there is told of it there."""
+        self.sub("a", "a")
+        before = self.position(0)
+        self.publish(*["a"] * 101)
+        self.assertEqual(self.sub("b", "b")["position"], before)
+        self.assertEqual([frame[0] for frame in self.pull()], ["lag"])
+
+    def test_patterns_are_limited(self) -> None:
+        """A connection has so many patterns, however they are spread over subscriptions."""
+        for number in range(5):
+            self.say("sub", 1, {"id": str(number), "topics": [f"{number}.{n}" for n in range(20)]})
+        self.assertEqual(self.refused("sub", 1, {"id": "x", "topics": ["a"]}), "limit")
+        self.say("unsub", 1, "0")
+        self.sub("x")
+
+    def test_work_is_charged(self) -> None:
+        """Searching costs; in the red, `sub` and `unsub` are refused, other frames are not, until it has recovered."""
+        self.patch(protocol, "WORK_UNIT", 10)
+        self.publish(*["a"] * 100)
+        for number in range(5):
+            self.sub(str(number), f"b{number}", since=self.position(1))
+        self.assertEqual(self.refused("sub", 1, {"id": "x", "topics": ["c"]}), "rate")
+        self.assertEqual(self.refused("unsub", 1, "0"), "rate")
+        self.assertEqual(self.say("ping", 1), [["pong", 1]])
+        self.now += 5
+        self.sub("x", "c")
+
+    def test_ahead(self) -> None:
+        """A position that another relay gave out before it was read here is waited for."""
+        self.publish("a")
+        later = written("/sources/x#post:3", 3)
+        self.assertNotIn("recovered", self.say("hello", {"resume": later})[0][1])
+        self.assertEqual(self.say("sub", 5, {"id": "a", "topics": ["a"]}), [])
+        self.assertEqual(self.refused("sub", 6, {"id": "a", "topics": ["a"]}), "duplicate")
+        self.assertEqual(self.session.beat(self.now + 1), [])
+        self.publish("a", "a", "a")
+        name, n, facts = parsed(b"".join(self.session.beat(self.now + 1)))[0]
+        self.assertEqual((name, n, facts["recovered"], facts["replayed"]), ("subd", 5, True, 1))
+        self.assertEqual(self.offsets(), [4])
+
+    def test_ahead_of_nothing(self) -> None:
+        """A position that does not turn up is judged when the time is over, or when its subscription must go."""
+        later = written("/sources/x#post:3", 3)
+        self.say("sub", 5, {"id": "a", "topics": ["a"], "since": later})
+        facts = parsed(b"".join(self.session.beat(self.now + protocol.AHEAD_GRACE)))[0][2]
+        self.assertEqual((facts["recovered"], facts["reason"]), (False, "unknown"))
+        self.say("sub", 6, {"id": "b", "topics": ["a"], "since": later})
+        self.assertEqual([frame[0] for frame in self.say("unsub", 7, "b")], ["subd", "unsubd"])
+
+    def test_deleted(self) -> None:
+        """History tells of a deletion where the post stood, and a subscription to posts gets deletions."""
+        self.hub.append(entry(1, "post.x", "post:7", text="secret"))
+        self.hub.append(entry(2, "delete.x", "delete:7", kind="delete", id="7"))
+        self.assertEqual(self.sub(topics="post.#", last=5)["replayed"], 2)
+        self.assertEqual([event["id"] for event in self.pull()[0][2]], ["delete:7", "delete:7"])
 
     def test_closed(self) -> None:
         """A closed session holds nothing and says nothing."""

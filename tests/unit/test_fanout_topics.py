@@ -35,6 +35,8 @@ class MatcherTests(SynchronousTestCase):
     @example(["a.#"], "a")
     @example(["#.a.#"], "b.a.b")
     @example(["post.*.*.*.#.a.#"], "post.x.b.-.a")
+    @example(["#.a.#.b"], "a+b.a.b")
+    @example(["a.#.b.#.b"], "a.b.b")
     def test_reference(self, patterns: list[str], topic: str) -> None:
         """A set of patterns matches exactly what AMQP says that any of them matches."""
         expected = any(naive(pattern.split("."), topic.split(".")) for pattern in patterns)
@@ -88,3 +90,9 @@ class CheckTests(SynchronousTestCase):
         many = [f"a{number}" for number in range(topics.PATTERNS_LIMIT + 1)]
         self.assertEqual(self.assertRaises(ClientError, check_patterns, many).code, "limit")
         self.assertEqual(check_patterns(["a", "a"]), {"a"})
+
+    def test_searching_patterns(self) -> None:
+        """Only a few may have a `#` that is not last; those that end in one are not counted."""
+        few = [f"#.a{number}" for number in range(topics.SEARCHING_LIMIT)]
+        check_patterns([*few, "b.#", "c.#", "#"])
+        self.assertEqual(self.assertRaises(ClientError, check_patterns, [*few, "b.#.c"]).code, "limit")

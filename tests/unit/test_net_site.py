@@ -9,14 +9,17 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from streamer.net import assets, headers
+from streamer.net import admission, assets, headers
+from streamer.net.admission import Admission
+from streamer.net.channel import REQUEST_WITHIN
 from streamer.net.headers import security_headers
-from streamer.net.site import REQUEST_TIMEOUT, relay_site
+from streamer.net.site import relay_site
 
 SCRIPT = b"console.log('x');" * 10_000
 
@@ -36,6 +39,7 @@ class SiteTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.admission = Admission(10, 5)
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.pages = Path(folder.name) / "pages"
@@ -57,7 +61,13 @@ class SiteTests(SynchronousTestCase):
     def make(self, pages: Path) -> Any:
         config = {"title": "Birds", "ws": "ws", "heartbeat": 25.0}
         return relay_site(
-            FilePath(str(pages)), config, lambda: {"ready": True}, Resource(), ["https://birds.example"], self.clock
+            FilePath(str(pages)),
+            config,
+            lambda: {"ready": True},
+            Resource(),
+            ["https://birds.example"],
+            self.clock,
+            self.admission,
         )
 
     def connect(self) -> tuple[Any, StringTransport]:
@@ -74,6 +84,7 @@ class SiteTests(SynchronousTestCase):
         channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
         channel.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.admission.connections, 0)
         return Answer(transport.value())
 
     def test_page(self) -> None:
@@ -113,10 +124,14 @@ class SiteTests(SynchronousTestCase):
 
     def test_head(self) -> None:
         """HEAD says what GET would, without it."""
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
         for path in ("/", "/assets/index-BxY12_a9.js", "/config.json", "/nothing"):
             got, head = self.ask(path), self.ask(path, "HEAD")
             with self.subTest(path=path):
                 self.assertEqual((head.code, head.body), (got.code, b""))
+                self.assertEqual([str(event) for event in said], [])
                 self.assertEqual(head.headers.get("content-length"), got.headers.get("content-length"))
 
     def test_not_found(self) -> None:
@@ -186,8 +201,52 @@ class SiteTests(SynchronousTestCase):
         """A client that does not finish its request is hung up on."""
         channel, transport = self.connect()
         channel.dataReceived(b"GET / HTTP/1.1\r\n")
-        self.clock.advance(REQUEST_TIMEOUT + 1)
-        self.assertTrue(transport.disconnecting)
+        self.clock.advance(REQUEST_WITHIN + 1)
+        self.assertTrue(transport.disconnected)
+
+    def trickle(self, channel: Any, transport: StringTransport, data: bytes) -> int:
+        """Send a byte every second until it is hung up; how many were sent."""
+        for sent in range(len(data)):
+            if transport.disconnected:
+                channel.connectionLost(Failure(ConnectionDone()))
+                self.assertEqual(self.clock.getDelayedCalls(), [])
+                return sent
+            channel.dataReceived(data[sent : sent + 1])
+            self.clock.advance(1)
+        return len(data)
+
+    def test_trickled_request(self) -> None:
+        """Bytes that come one by one do not put the deadline off, of the first request, its body or the next."""
+        head = b"GET /config.json HTTP/1.1\r\nHost: x\r\n"
+        body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n"
+        for at_once, slowly in ((b"", head), (body, b"x" * 900), (head + b"\r\n", head)):
+            channel, transport = self.connect()
+            channel.dataReceived(at_once)
+            with self.subTest(at_once=at_once):
+                self.assertEqual(self.trickle(channel, transport, slowly), REQUEST_WITHIN)
+
+    def test_connections_are_counted(self) -> None:
+        """Whoever only connects holds a place too; one address cannot hold them all, nor all the descriptors."""
+        self.patch(admission, "ALLOWANCE", 2)
+        self.patch(admission, "ALLOWANCE_PER_ADDRESS", 1)
+        address, other = (IPv4Address("TCP", f"192.0.2.{number}", 1) for number in (1, 2))
+        channels = [self.site.buildProtocol(address) for _ in range(7)]
+        self.assertEqual([channel is None for channel in channels], [False] * 6 + [True])
+        others = [self.site.buildProtocol(other) for _ in range(6)]
+        self.assertNotIn(None, others)
+        third = IPv4Address("TCP", "192.0.2.3", 1)
+        self.assertIsNone(self.site.buildProtocol(third))
+        self.assertEqual((self.admission.connections, self.admission.turned_away), (12, 2))
+        channels[0].makeConnection(StringTransport())
+        channels[0].connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(self.site.buildProtocol(third))
+
+    def test_hostile_origin(self) -> None:
+        """What is no origin cannot come into the policy."""
+        for origin in ("https://a b", "https://a'", 'https://a"', "https://a,b", "https://a;script-src *", "*", ""):
+            with self.subTest(origin=origin):
+                self.assertRaises(ValueError, security_headers, [origin])
+        security_headers(["https://a.example:8443", "http://[::1]:80", "null"])
 
     def test_slow_reader(self) -> None:
         """A client that does not take its file is hung up on."""

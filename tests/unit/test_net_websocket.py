@@ -4,13 +4,17 @@ import json
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
+from streamer.fanout.position import written
 from streamer.metrics import CLIENTS, CLOSED, DELIVERED, HANDSHAKES, Metrics
 from streamer.net import clients as clients_module
 from streamer.net import websocket
@@ -19,7 +23,7 @@ from streamer.net.clients import Clients
 from streamer.net.site import relay_site
 from streamer.net.upgrade import Upgrade
 from streamer.net.websocket import RelayFactory
-from streamer.testing.relay_client import BINARY, CLOSE, PING, PONG, RelayClient
+from streamer.testing.relay_client import BINARY, CLOSE, KEY, PING, PONG, RelayClient
 from streamer.testing.relay_events import entry
 
 ORIGIN = "https://relay.example"
@@ -36,7 +40,7 @@ class Relay:
         self.admission = Admission(limit, per_address)
         factory = RelayFactory(self.clients, self.admission, self.clock)
         upgrade = Upgrade(factory, self.admission, [ORIGIN, "null"], self.metrics)
-        self.site = relay_site(FilePath("/nonexistent"), {}, dict, upgrade, [ORIGIN], self.clock)
+        self.site = relay_site(FilePath("/nonexistent"), {}, dict, upgrade, [ORIGIN], self.clock, self.admission)
         self.offset = 0
 
     def connect(self, client: RelayClient, host: str = "192.0.2.1") -> IOPump:
@@ -82,7 +86,7 @@ class WebsocketTestCase(SynchronousTestCase):
 
     def assert_quiet(self) -> None:
         self.assertEqual(self.relay.clock.getDelayedCalls(), [])
-        self.assertEqual(self.relay.admission.total, 0)
+        self.assertEqual((self.relay.admission.total, self.relay.admission.connections), (0, 0))
         self.assertEqual(self.relay.clients.hub.cohorts, 0)
         self.assertEqual(self.relay.metrics.value(CLIENTS, "websocket"), 0)
 
@@ -130,6 +134,27 @@ class HandshakeTests(WebsocketTestCase):
     def test_no_subprotocol(self) -> None:
         """As above where it offers none."""
         self.refused(400, "subprotocol", offer=None)
+
+    def test_bytes_that_are_no_text(self) -> None:
+        """Whatever bytes stand in the headers, they are compared, not decoded."""
+        for header, answer in (
+            (b"Origin: https://\xff", b" 403 "),
+            (b"Sec-WebSocket-Protocol: \xff, relay.v1.json", b" 101 "),
+            (b"Sec-WebSocket-Protocol: \xff", b" 400 "),
+        ):
+            server = self.relay.site.buildProtocol(IPv4Address("TCP", "192.0.2.9", 1))
+            transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.9", 1))
+            transport.protocol = server
+            server.makeConnection(transport)
+            lines = [b"GET /ws HTTP/1.1", b"Host: x", b"Upgrade: websocket", b"Connection: Upgrade"]
+            lines += [b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: " + KEY.encode(), header]
+            if b"Origin" in header:
+                lines.append(b"Sec-WebSocket-Protocol: relay.v1.json")
+            server.dataReceived(b"\r\n".join([*lines, b"", b""]))
+            with self.subTest(header=header):
+                self.assertIn(answer, transport.value().partition(b"\r\n")[0] + b" ")
+            transport.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assert_quiet()
 
     def test_limit_per_address(self) -> None:
         """The sixth connection from an address finds no place; another address does, until all are taken."""
@@ -285,6 +310,18 @@ class TimeTests(WebsocketTestCase):
         self.assertGreaterEqual(told, 4)
         self.assertFalse(client.lost)
 
+    def test_history_of_a_parked_subscription(self) -> None:
+        """A subscription ahead of the relay is answered, and its history sent, without another frame or event."""
+        client = self.client()
+        self.tell(client, "sub", 1, {"id": "a", "topics": ["#"], "since": written("/sources/x#post:2", 2)})
+        self.assertEqual(client.named("subd"), [])
+        for _ in range(3):
+            self.relay.publish()
+        self.tick(client, 1)
+        self.tick(client, 1)
+        self.assertEqual(client.named("subd")[0][2]["recovered"], True)
+        self.assertEqual([event["id"] for event in client.events()], ["post:3"])
+
     def test_dead(self) -> None:
         """A client that is silent is pinged once, and aborted when it does not answer either."""
         client = self.client()
@@ -362,8 +399,37 @@ class BackPressureTests(WebsocketTestCase):
         server.resumeProducing()
         self.assertEqual(written[-1][2:4], (4108).to_bytes(2, "big"))
 
+    def test_strict_that_never_reads(self) -> None:
+        """A strict client that lost events is closed with 4108 even while its socket is full."""
+        _, _, written = self.paused(policy="strict")
+        for _ in range(9):
+            self.relay.publish()
+        self.relay.clock.advance(1)
+        self.assertEqual(written[-1][2:4], (4108).to_bytes(2, "big"))
+
+    def test_never_reads(self) -> None:
+        """A client that takes no byte is aborted, however much it says meanwhile; one that takes some is not."""
+        client, server, _ = self.paused()
+        for second in range(int(websocket.STUCK_AFTER) - 1):
+            self.assertFalse(client.lost, second)
+            client.send_frame(PONG, b"")
+            self.tick(client, 1)
+        self.assertFalse(client.lost)
+        self.tick(client, 1)
+        self.tick(client, 1)
+        self.assertTrue(client.lost)
+        self.assertEqual(self.relay.metrics.value(CLOSED, "1006"), 1)
+        client, server, _ = self.paused()
+        for _ in range(3 * int(websocket.STUCK_AFTER)):
+            client.send_frame(PONG, b"")
+            self.tick(client, 1)
+            server.resumeProducing()
+            server.pauseProducing()
+        self.assertFalse(client.lost)
+
     def test_answers_are_bounded(self) -> None:
         """A client that asks and does not read the answers is closed with 4108."""
+        self.patch(websocket, "ANSWERS_LIMIT", 20_000)  # reached before the socket has been full for too long
         client, server, written = self.paused()
         for number in range(5000):
             self.relay.clock.advance(0.1)

@@ -6,13 +6,14 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import globalLogPublisher
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.memory import MemoryBus
 from streamer.metrics import Metrics
-from streamer.services.relay import CATCH_UP_LIMIT, RelayService
-from streamer.settings import RelaySettings
+from streamer.services.relay import CATCH_UP_PATIENCE, RelayService
+from streamer.tables import RelaySettings
 from streamer.testing.relay_client import RelayClient
 from streamer.testing.relay_events import entry
 
@@ -47,9 +48,9 @@ class RelayServiceTests(SynchronousTestCase):
 
     def connect(self) -> RelayClient:
         client = RelayClient()
-        server = self.reactor.tcpServers[0][1].buildProtocol(None)
-        server.callLater = self.reactor.callLater
         address = IPv4Address("TCP", "192.0.2.1", 1)
+        server = self.reactor.tcpServers[0][1].buildProtocol(address)
+        server.callLater = self.reactor.callLater
         serving = FakeTransport(server, True, peerAddress=address)
         client.pump = connect(server, serving, client, FakeTransport(client, False))
         client.pump.flush()
@@ -98,14 +99,23 @@ class RelayServiceTests(SynchronousTestCase):
         self.assertEqual(self.reactor.tcpServers, [])
 
     def test_history_does_not_come(self) -> None:
-        """A bus that does not deliver keeps clients out for a bounded time only."""
+        """While the history is not read nobody is let in, however long it takes, and the reason is said."""
         self.publish(1)
         self.relay.startService()
-        self.turn(CATCH_UP_LIMIT - 1)
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        for _ in range(20):
+            self.turn(CATCH_UP_PATIENCE)
         self.assertEqual(self.reactor.tcpServers, [])
-        self.turn(1.1)
-        self.assertEqual(len(self.reactor.tcpServers), 1)
+        self.assertFalse(self.relay.ready)
         self.assertIn("log is not being read", self.relay.troubles()[0])
+        self.assertIn("being caught up with", self.relay.troubles()[1])
+        self.assertEqual(sum("not listening until" in (event["log_format"] or "") for event in said), 20)
+        self.bus.startService()
+        self.turn(1)
+        self.assertEqual(len(self.reactor.tcpServers), 1)
+        self.assertTrue(self.relay.ready)
         self.stop()
 
     def test_cannot_listen(self) -> None:

@@ -1,0 +1,116 @@
+# -*- test-case-name: tests.unit.test_fanout_session -*-
+"""What each of a client's frames does to its session, and in which phase it may be said."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from streamer.errors import ClientError
+from streamer.fanout import protocol
+from streamer.fanout.framing import text_frame
+from streamer.fanout.parking import Asked
+from streamer.fanout.start import after, begin
+from streamer.fanout.subscription import Subscription
+from streamer.fanout.topics import check_patterns
+
+if TYPE_CHECKING:
+    from streamer.fanout.session import Session
+
+
+class Phase(enum.Enum):
+    """How far the conversation is."""
+
+    NEW = "new"  # nothing said yet
+    GREETED = "greeted"  # welcomed; a hello may still come
+    FOLLOWING = "following"  # it has subscribed at least once
+    CLOSED = "closed"
+
+
+def _hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
+    resume = command.greeting.resume
+    recovery: dict[str, Any] = {}
+    if resume is not None:
+        session._resume, session._resume_until = resume, now + protocol.RESUME_WINDOW
+        if not session.hub.journal.ahead(resume):
+            recovery = after(session.hub.journal, resume).facts()
+    session._flow.told = session._place(now)
+    session.phase = Phase.GREETED
+    return [session._welcome(recovery)]
+
+
+def _late_hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]:
+    raise ClientError("bad-request", "hello must come before the first sub; reconnect to resume from elsewhere")
+
+
+def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
+    wish, flow, parked = command.wish, session._flow, session._parked
+    if wish.policy == "conflate":
+        raise ClientError("unsupported", "the policy conflate is not served yet; use skip or strict")
+    if wish.id in flow.subscriptions or wish.id in parked:
+        raise ClientError("duplicate", f"the id {wish.id!r} is in use on this connection; unsub it first")
+    if len(flow.subscriptions) + len(parked) >= protocol.SUBSCRIPTIONS_LIMIT:
+        raise ClientError("limit", f"a connection can have {protocol.SUBSCRIPTIONS_LIMIT} subscriptions; unsub one")
+    patterns = check_patterns(wish.topics)
+    held = parked.patterns + sum(len(one.patterns) for one in flow.subscriptions.values())
+    if held + len(patterns) > protocol.PATTERNS_LIMIT:
+        sentence = f"a connection can have {protocol.PATTERNS_LIMIT} patterns and has {held}; unsub some"
+        raise ClientError("limit", sentence)
+    since = wish.since
+    if since is None and wish.last is None and now < session._resume_until:
+        since = session._resume
+    asked = Asked(command, patterns, since, now + protocol.AHEAD_GRACE)
+    if since is not None and session.hub.journal.ahead(since):
+        parked.put(asked)
+        answers = session._answer([])
+        session.phase = Phase.FOLLOWING
+        return answers
+    return begun(session, asked)
+
+
+def begun(session: Session, asked: Asked) -> list[bytes]:
+    """Begin a subscription; its answer."""
+    wish, flow, hub = asked.command.wish, session._flow, session.hub
+    cohort = hub.enter(asked.patterns)
+    start = begin(hub.journal, cohort, asked.since, wish.last)
+    replayed = flow.add(Subscription(wish.id, cohort, wish.policy == "strict", start.place))
+    flow.told = flow.position()
+    facts = {"id": wish.id, "position": flow.told, "replayed": replayed} | start.facts()
+    answers = session._answer([text_frame(protocol.payload("subd", asked.command.n, facts))])
+    session.phase = Phase.FOLLOWING
+    return answers
+
+
+def _unsub(session: Session, command: protocol.Unsub, now: float) -> list[bytes]:
+    answers: list[bytes] = []
+    if command.id in session._parked:
+        answers = begun(session, session._parked.pop(command.id))
+    if command.id not in session._flow.subscriptions:
+        raise ClientError("unknown-id", f"there is no subscription {command.id!r} on this connection")
+    session._flow.remove(command.id)
+    return session._answer([*answers, text_frame(protocol.payload("unsubd", command.n, {"id": command.id}))])
+
+
+def _ping(session: Session, command: protocol.Ping, now: float) -> list[bytes]:
+    return session._answer([text_frame(protocol.payload("pong", command.n))])
+
+
+def _refresh(session: Session, command: protocol.Refresh, now: float) -> list[bytes]:
+    raise ClientError("unsupported", "refresh is not served: this relay has no authorisation configured")
+
+
+Verb = Callable[["Session", Any, float], list[bytes]]
+
+_ALWAYS: Mapping[type, Verb] = {
+    protocol.Sub: _sub,
+    protocol.Unsub: _unsub,
+    protocol.Ping: _ping,
+    protocol.Refresh: _refresh,
+}
+PHASES: Mapping[Phase, Mapping[type, Verb]] = {
+    Phase.NEW: {protocol.Hello: _hello, **_ALWAYS},
+    Phase.GREETED: {protocol.Hello: _hello, **_ALWAYS},
+    Phase.FOLLOWING: {protocol.Hello: _late_hello, **_ALWAYS},
+    Phase.CLOSED: {},
+}
