@@ -5,7 +5,6 @@
     ├── ConfigurationError   the operator's file is wrong: print it, exit 78
     │   └── UnknownPlugin    a name that no plugin carries
     ├── DecodeError          the upstream sent what we cannot read: count it, drop it, go on
-    │   └── FrameTooLong     a frame passed its limit: counted and skipped by the framer
     ├── BusError
     │   ├── BusStopped       the bus is being stopped: give the message back to where it came from
     │   └── MessageRefused   this message can never be carried (too long a topic, a header of a wrong type)
@@ -48,10 +47,6 @@ class UnknownPlugin(ConfigurationError):
 
 class DecodeError(StreamerError):
     """An upstream's message could not be understood. Count it, keep a bounded sample, go on."""
-
-
-class FrameTooLong(DecodeError):
-    """A frame grew past its limit and was skipped."""
 
 
 class BusError(StreamerError):

@@ -30,6 +30,8 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `cursor`        the integer of one client
 * `subscription`  what a client asked for
 * `replay`        history for one subscription beside others that are live
+* `start`         where a subscription begins: `last`, `since`, `resume`
+* `live`          where one connection stands in the journal
 * `flow`          all that one connection is sent from the journal, in order
 * `session`       one client's whole conversation
 * `protocol`      the words of `relay.v1.json`, written so that one can write a client from it

@@ -2,8 +2,9 @@
 """ADAPTERS to upstreams and clients. They translate, and decide nothing.
 
 * `client`     short HTTP requests and the opening of streams, for sources (treq over TLS)
+* `failures`   what Twisted's web client raises → why a connection ended
 * `stream`     an HTTP body as a protocol that feeds a framer
-* `websocket`  browsers under `relay.v1.json`, with `clients`, `flush` and `admission`
+* `websocket`  browsers under `relay.v1.json`, with `clients`, `flush`, `channel` and `admission`
 * `site`       the page, the client library and `/status.json`, with `assets`, `headers` and `upgrade`
 * `admin`      `/live /ready /metrics /status`, for operators
 """

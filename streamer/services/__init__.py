@@ -1,9 +1,12 @@
 # -*- test-case-name: tests.unit.test_plugins -*-
 """WIRING. The only room with the global reactor, and what `twistd streamer|enrich|relay|pipeline` run.
 
-* `options`   `-c FILE`, read and checked
-* `staged`    services that start in order and stop in reverse, one after the other
-* `follower`  one source: connect, read, wait, again
-* `intake`    items of one source → the bus, within its window
-* `streamer`, `enrich`, `relay`, `pipeline`   `makeService` of each plugin
+* `options`    `-c FILE`, read and checked
+* `assembly`   settings → the services of one process; `streamer_tap`, `enrich_tap`, `relay_tap` and `pipeline_tap` end here
+* `staged`     services that start in order and stop in reverse, one after the other
+* `listening`  a port from start to stop; `fatal` the end of a process that cannot go on
+* `streamer`   upstreams → the bus, a `follower` each: connect, read, wait, again
+* `reading`    one connection's body; `intake` its items → the bus, within its window
+* `enrich`     items → events; `enricher` what happens to one item
+* `relay`      the log → browsers
 """

@@ -13,5 +13,7 @@
 * `connections` the open ones; `feed` brings them the posts; `x_pages` how resources answer
 * `posts`      one post after the other, by seed; from `threads`, `bursts`, `texts`, `profiles`, `cities`, `corpus`
 
-Besides: `rabbitmq` runs a private broker, for integration tests.
+* `composer`   puts a post together; `templates` have it written beforehand; `snowflakes` are ids that rise with time
+
+Besides: `rabbitmq` runs a private broker, `relay_client` is a plain client of the relay, `relay_events` makes entries.
 """
