@@ -2,7 +2,7 @@
 """WIRING. The only room with the global reactor, and what `twistd streamer|enrich|relay|pipeline` run.
 
 * `options`    `-c FILE`, read and checked
-* `assembly`   settings → the services of one process; `streamer_tap`, `enrich_tap`, `relay_tap` and `pipeline_tap` end here
+* `assembly`   settings → the services of one process; every `…_tap`, a plugin's `makeService`, ends here
 * `staged`     services that start in order and stop in reverse, one after the other
 * `listening`  a port from start to stop; `fatal` the end of a process that cannot go on
 * `streamer`   upstreams → the bus, a `follower` each: connect, read, wait, again

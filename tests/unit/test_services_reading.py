@@ -157,14 +157,22 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual("stopped", answer.transport.producerState)
 
     def test_our_pause_is_no_stall(self) -> None:
-        """While we do not read, the upstream's silence is ours; the connection is kept."""
-        made = self.following(rate=100.0, window=10)
-        made.start()
+        """While we do not read, the silence is ours and the connection is kept; afterwards it is the upstream's."""
+        made = self.following(rate=1.0, window=4)
         made.bus.held = []
-        made.advance(300, step=5)
-        self.assertTrue(made.intake.paused)
-        self.assertEqual(0, self.ended(made, backoff.STALL))
+        answer = Answer()
+        reading = Reading(made.source, made.intake, made.clock, made.metrics)
+        over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
+        for number in range(1, 5):
+            answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
+        for _ in range(60):
+            made.clock.advance(10)
+        self.assertNoResult(over)
         made.bus.release()
+        for _ in range(20):
+            made.clock.advance(10)
+        ending, _ = self.successResultOf(over)
+        self.assertEqual(backoff.STALL, ending.cause)
 
     def test_frames_after_a_farewell(self) -> None:
         """What comes after the upstream's own goodbye is not read any more."""
