@@ -19,7 +19,7 @@ import msgspec
 from twisted.internet.endpoints import serverFromString
 
 from streamer.errors import ConfigurationError, UnknownPlugin
-from streamer.interfaces import IEventKind, IHydrator, ISourceType
+from streamer.interfaces import IEventKind, IHydrator, ISource, ISourceType
 from streamer.registry import find, suggestion
 from streamer.secrets import Secret, resolve
 from streamer.tables import (
@@ -156,11 +156,10 @@ class _Reading:
         if settings is None:
             return None
         try:
-            kind.build(name, settings)
+            return SourceSettings(settings, ISource(kind.build(name, settings)))
         except ValueError as error:
             self.problem(path, f"[sources.{name}] {error}")
             return None
-        return SourceSettings(name, kind, settings)
 
     def _endpoint(self, written: str | None, path: KeyPath) -> None:
         if written is None:

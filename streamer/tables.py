@@ -13,6 +13,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
+from streamer.interfaces import ISource
 from streamer.secrets import Secret
 from streamer.toml_marks import Path, Place
 
@@ -68,11 +69,10 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @attrs.frozen
 class SourceSettings:
-    """`[sources.<name>]`: the plugin that `type` names, and the plugin's own settings."""
+    """`[sources.<name>]`: the plugin's own settings, and the source it made of them (which does no I/O)."""
 
-    name: str
-    type: Any  # an ISourceType
-    own: Any  # an instance of type.settings
+    own: Any  # an instance of the plugin's `settings`
+    source: ISource
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from streamer.bus.factory import bus_for_url
-from streamer.interfaces import IBus, IEventKind, IHydrator, ISource
+from streamer.interfaces import IBus, IEventKind, IHydrator
 from streamer.metrics import Metrics
 from streamer.net.admin import Status, Troubles, admin_site
 from streamer.net.client import UpstreamClient, agents
@@ -61,15 +61,6 @@ def assemble(settings: Settings, reactor: Any, roles: Sequence[str], sources: Se
     return whole
 
 
-def built_sources(settings: Settings, names: Sequence[str] = ()) -> dict[str, ISource]:
-    """The configured sources, or those of them that are named."""
-    return {
-        name: ISource(source.type.build(name, source.own))
-        for name, source in settings.sources.items()
-        if not names or name in names
-    }
-
-
 def _relay(settings: Settings, bus: IBus, process: Process) -> RelayService:
     return RelayService(bus, settings.relay, process.reactor, process.metrics, process.fatal)
 
@@ -78,7 +69,7 @@ def _enrich(settings: Settings, bus: IBus, process: Process) -> EnrichService:
     enrich = settings.enrich
     return EnrichService(
         bus,
-        built_sources(settings),
+        {name: table.source for name, table in settings.sources.items()},
         [IHydrator(find(IHydrator, name)) for name in enrich.hydrators],
         [IEventKind(find(IEventKind, name)) for name in enrich.events],
         process.reactor,
@@ -90,7 +81,8 @@ def _enrich(settings: Settings, bus: IBus, process: Process) -> EnrichService:
 
 def _streamer(settings: Settings, bus: IBus, process: Process) -> StreamerService:
     client = UpstreamClient(agents(process.reactor), process.reactor, settings.streamer.user_agent)
-    sources = built_sources(settings, process.sources).values()
+    names = process.sources or settings.sources
+    sources = [settings.sources[name].source for name in names]
     return StreamerService(bus, sources, client, process.reactor, process.metrics, _jitter)
 
 

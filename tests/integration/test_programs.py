@@ -22,6 +22,17 @@ def ended(program: Program) -> int:
         return program.process.wait(DEADLINE)
 
 
+def refused(program: Program, admin: int) -> bytes:
+    """What /ready says once it says that somebody refused the connection."""
+
+    def reason() -> bytes:
+        status, said = get(f"http://127.0.0.1:{admin}/ready")
+        return said if status == 503 and b"refused" in said else b""
+
+    found: bytes = program.until(reason, "a reason")
+    return found
+
+
 @pytest.mark.parametrize(
     "command",
     [("streamer", "check"), *((*TWISTD, role, "-c") for role in ("streamer", "enrich", "relay", "pipeline"))],
@@ -80,12 +91,7 @@ def test_unreachable_upstream(tmp_path: Path) -> None:
         f'[relay]\nlisten = "tcp:{page}:interface=127.0.0.1"\n'
     )
     with Program(tmp_path, "pipeline", *TWISTD, "pipeline", "-c", "x.toml") as pipeline:
-        said = pipeline.until(
-            lambda: (
-                (answer := get(f"http://127.0.0.1:{admin}/ready"))[0] == 503 and b"refused" in answer[1] and answer[1]
-            ),
-            "a reason",
-        )
+        said = refused(pipeline, admin)
         assert b"source birds: network: " in said
         assert b"next try in" in said
         assert get(f"http://127.0.0.1:{admin}/live")[0] == 200
@@ -101,12 +107,7 @@ def test_unreachable_broker(tmp_path: Path) -> None:
         f'[bus]\nurl = "amqp://u:hush@127.0.0.1:{nobody}/"\n[enrich]\nadmin = "tcp:{admin}:interface=127.0.0.1"\n'
     )
     with Program(tmp_path, "enrich", *TWISTD, "enrich", "-c", "x.toml") as enrich:
-        said = enrich.until(
-            lambda: (
-                (answer := get(f"http://127.0.0.1:{admin}/ready"))[0] == 503 and b"refused" in answer[1] and answer[1]
-            ),
-            "a reason",
-        )
+        said = refused(enrich, admin)
         assert f"127.0.0.1:{nobody}".encode() in said
         assert enrich.stop() in (0, -signal.SIGTERM)
         assert "Traceback" not in enrich.said()

@@ -20,6 +20,7 @@ from streamer.policy import backoff
 from streamer.services.reading import BAD_FRAMES_LOGGED, Reading
 from streamer.sources.x_filtered import XFiltered
 from streamer.testing import faults
+from streamer.upstream import Ending
 from tests.unit.following import Following
 
 POST = b'{"data":{"id":"1"}}\r\n'
@@ -67,6 +68,15 @@ class ReadingTests(SynchronousTestCase):
         made = Following(resource=resource, **options)
         self.addCleanup(lambda: self.assertEqual([], made.stop()))
         return made
+
+    def full(self, made: Following) -> tuple[Answer, Deferred[tuple[Ending, bool]]]:
+        """A connection that has read four posts, which is the window; what it comes to, and how it ends."""
+        answer = Answer()
+        reading = Reading(made.source, made.intake, made.clock, made.metrics)
+        over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
+        for number in range(1, 5):
+            answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
+        return answer, over
 
     def ended(self, made: Following, cause: str) -> float:
         """How many connections ended for that cause."""
@@ -139,11 +149,7 @@ class ReadingTests(SynchronousTestCase):
         """When the bus takes no more, reading stops; when it does again, reading goes on; once gone, neither."""
         made = self.following(rate=1.0, window=4)
         made.bus.held = []
-        answer = Answer()
-        reading = Reading(made.source, made.intake, made.clock, made.metrics)
-        over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
-        for number in range(1, 5):
-            answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
+        answer, over = self.full(made)
         self.assertEqual("paused", answer.transport.producerState)
         made.bus.release()
         self.assertEqual("producing", answer.transport.producerState)
@@ -160,11 +166,7 @@ class ReadingTests(SynchronousTestCase):
         """While we do not read, the silence is ours and the connection is kept; afterwards it is the upstream's."""
         made = self.following(rate=1.0, window=4)
         made.bus.held = []
-        answer = Answer()
-        reading = Reading(made.source, made.intake, made.clock, made.metrics)
-        over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
-        for number in range(1, 5):
-            answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
+        _, over = self.full(made)
         for _ in range(60):
             made.clock.advance(10)
         self.assertNoResult(over)
