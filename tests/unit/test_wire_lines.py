@@ -76,6 +76,23 @@ class LinesTests(SynchronousTestCase):
             framer.feed(b"x")
         self.assertEqual([b"x" * 10_000], framer.feed(b"\n"))
 
+    @given(
+        st.lists(
+            st.sampled_from([b"\n", b"\r", b"\r\n", b"\r\n\r\n", b" ", b"{}", b"12345", b"\xc2\x85"]), max_size=30
+        ),
+        st.lists(st.integers(min_value=0), max_size=12),
+    )
+    def test_any_mixture_of_line_ends(self, parts: list[bytes], cuts: list[int]) -> None:
+        """Every line up to the limit that is not blank is a frame, whole, without one CR; the longer are counted."""
+        data = b"".join(parts)
+        *lines, rest = [line.removesuffix(b"\r") for line in data.split(b"\n")]
+        framer = Lines(limit=6)
+        frames = fed(framer, pieces(data, cuts))
+        self.assertEqual([line for line in lines if line.strip() and len(line) <= 6], frames)
+        self.assertEqual(
+            sum(len(line) > 6 for line in lines) + (framer.finish() == b"" and len(rest) > 6), framer.skipped
+        )
+
     @given(st.lists(st.binary(max_size=30)), st.lists(st.integers(min_value=0), max_size=12))
     def test_any_split(self, lines: list[bytes], cuts: list[int]) -> None:
         """However the bytes are cut, the frames, the count and the rest are the same, under a limit too."""
