@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from streamer.bus import deadline
 from streamer.bus.calls import Calls
+from streamer.bus.frames import CHANNEL
 from streamer.bus.gate import Gate
 from streamer.errors import BusError
 
@@ -101,13 +102,13 @@ class BrokerConnection(Protocol):
         self.impl.add_on_connection_unblocked_callback(self.gate.unblock)
 
     async def channel(self) -> Any:
-        """Open a channel; its end, for whatever reason, is the end of the connection.
+        """Open the channel; its end, for whatever reason, is the end of the connection.
 
         Raises:
             ConnectionLost: the connection went first.
         """
         answer = self._calls.ask()
-        self.impl.channel(on_open_callback=lambda opened: self._calls.answer(answer, opened))
+        self.impl.channel(CHANNEL, on_open_callback=lambda opened: self._calls.answer(answer, opened))
         channel = await answer
 
         def closed(_: Any, error: Exception) -> None:
@@ -131,6 +132,15 @@ class BrokerConnection(Protocol):
             self._calls.drop(answer)
             return fail(ConnectionLost(self.loss.detail if self.loss else f"cannot ask the broker: {error!r}"))
         return answer
+
+    @property
+    def frame_max(self) -> int:
+        """Bytes of the longest frame the broker takes, once the connection is open."""
+        return int(self.impl.params.frame_max)
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames, after all that pika has written."""
+        self.transport.write(frames)
 
     def close(self) -> None:
         """Take leave of the broker; cut the connection when that takes too long."""

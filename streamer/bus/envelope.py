@@ -1,5 +1,8 @@
 # -*- test-case-name: tests.unit.test_bus_envelope -*-
-"""A Message as AMQP properties, and back, exactly."""
+"""A Message as AMQP properties, and back, exactly.
+
+Publishing encodes the same properties by itself, which is quicker: see `bus.frames`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from typing import Any
 
 from pika.spec import BasicProperties
 
+from streamer.bus.frames import PERSISTENT
 from streamer.bus.limits import RESERVED_PREFIX, TIMESTAMP_HEADER
 from streamer.message import Message, Topic
 
-PERSISTENT = 2  # AMQP delivery mode
 ORIGIN = "x-first-death-exchange"  # where a dead letter was published first
 DELIVERY_COUNT = "x-delivery-count"  # a quorum queue's: failed deliveries before this one
 OFFSET = "x-stream-offset"
 
 
 def properties(message: Message) -> BasicProperties:
-    """What to publish a checked message with."""
+    """What a checked message is published with."""
     return BasicProperties(
         content_type=message.content_type,
         headers={**message.headers, TIMESTAMP_HEADER: message.timestamp_ms},

@@ -7,6 +7,8 @@ the channel, be published again after the reconnect, and so stop everything behi
 
 from __future__ import annotations
 
+import functools
+
 from streamer.bus.topology import EXCHANGES
 from streamer.errors import MessageRefused
 from streamer.message import Message
@@ -14,6 +16,7 @@ from streamer.message import Message
 SHORT_STRING = 255  # bytes; AMQP 0-9-1 short string
 BODY_LIMIT = 16_777_216  # bytes; RabbitMQ's default since 4.0 (134217728 before)
 HEADERS_LIMIT = 65_536  # bytes of names and values; all headers must fit one frame, 131072 bytes by default
+KNOWN_NAMES = 1024  # header names known to be good, which are few; the longest unused are forgotten
 INTEGER_LIMIT = 2**63  # AMQP's longest integer is signed
 
 TIMESTAMP_HEADER = "timestamp_in_ms"  # ours: AMQP's own timestamp has whole seconds
@@ -31,6 +34,18 @@ def check(message: Message) -> None:
     """
     if message.exchange not in EXCHANGES:
         raise _refused(message, f"there is no exchange {message.exchange!r}; known are {', '.join(EXCHANGES)}")
+    together = f"{message.topic}{message.message_id}{message.kind}{message.content_type}"
+    if len(together) > SHORT_STRING or not together.isascii():  # otherwise each of them fits
+        _check_short_strings(message)
+    if len(message.body) > BODY_LIMIT:
+        raise _refused(message, f"its body has {len(message.body)} bytes, the limit is {BODY_LIMIT}")
+    if not 0 <= message.timestamp_ms < INTEGER_LIMIT:
+        raise _refused(message, f"its timestamp {message.timestamp_ms} is not milliseconds since 1970")
+    if message.headers:
+        _check_headers(message)
+
+
+def _check_short_strings(message: Message) -> None:
     for what, text in (
         ("topic", message.topic),
         ("message id", message.message_id),
@@ -40,32 +55,37 @@ def check(message: Message) -> None:
         size = _size(message, what, text)
         if size > SHORT_STRING:
             raise _refused(message, f"its {what} has {size} bytes, AMQP allows {SHORT_STRING}")
-    if len(message.body) > BODY_LIMIT:
-        raise _refused(message, f"its body has {len(message.body)} bytes, the limit is {BODY_LIMIT}")
-    if not 0 <= message.timestamp_ms < INTEGER_LIMIT:
-        raise _refused(message, f"its timestamp {message.timestamp_ms} is not milliseconds since 1970")
-    if message.headers:
-        _check_headers(message)
 
 
 def _check_headers(message: Message) -> None:
     total = 0
     for name, value in message.headers.items():
-        if name in RESERVED or name.startswith(RESERVED_PREFIX):
-            raise _refused(message, f"the header name {name!r} is reserved")
-        size = _size(message, "header name", name)
-        if size > SHORT_STRING:
-            raise _refused(message, f"a header name has {size} bytes, AMQP allows {SHORT_STRING}")
-        total += size
+        try:
+            total += _name_size(name)
+        except ValueError as error:
+            raise _refused(message, str(error)) from None
         if isinstance(value, str):
-            total += _size(message, f"header {name!r}", value)
-        elif isinstance(value, int):
-            if not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
-                raise _refused(message, f"the header {name!r} is an integer beyond 64 bits")
-        else:
+            total += len(value) if value.isascii() else _size(message, f"header {name!r}", value)
+        elif not isinstance(value, int):
             raise _refused(message, f"the header {name!r} is a {type(value).__name__}; use str or int")
+        elif not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+            raise _refused(message, f"the header {name!r} is an integer beyond 64 bits")
     if total > HEADERS_LIMIT:
         raise _refused(message, f"its headers have {total} bytes, the limit is {HEADERS_LIMIT}")
+
+
+@functools.lru_cache(KNOWN_NAMES)
+def _name_size(name: str) -> int:
+    """Bytes of a header's name; ValueError where the bus cannot carry it."""
+    if name in RESERVED or name.startswith(RESERVED_PREFIX):
+        raise ValueError(f"the header name {name!r} is reserved")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"its header name cannot be written as UTF-8 ({error.reason})") from None
+    if size > SHORT_STRING:
+        raise ValueError(f"a header name has {size} bytes, AMQP allows {SHORT_STRING}")
+    return size
 
 
 def _size(message: Message, what: str, text: str) -> int:

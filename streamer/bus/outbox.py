@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from operator import attrgetter
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -12,14 +12,16 @@ from twisted.internet.defer import Deferred
 from streamer.bus.confirms import Confirms
 from streamer.message import Message
 
+_by_number = attrgetter("number")
+
 
 @attrs.define(eq=False)
 class Outgoing:
-    """One publish; `number` is its place in the order of publishing, `properties` are pika's."""
+    """One publish; `number` is its place in the order of publishing, `head` all that goes before its body."""
 
     number: int
     message: Message
-    properties: Any
+    head: bytes
     taken: Deferred[None] = attrs.field(factory=Deferred)
 
 
@@ -28,7 +30,7 @@ class Outbox:
     """Every publish is in exactly one of three places until it is settled; going back, it finds its old place."""
 
     _count: int = 0
-    _pending: deque[Outgoing] = attrs.field(factory=deque)
+    _pending: deque[Outgoing] = attrs.field(factory=deque)  # in the order of their numbers
     _confirms: Confirms[Outgoing] = attrs.field(factory=Confirms)
     _refused: list[Outgoing] = attrs.field(factory=list)
 
@@ -50,20 +52,28 @@ class Outbox:
         """When the oldest one on the wire was written."""
         return self._confirms.head()
 
-    def add(self, message: Message, properties: Any) -> Outgoing:
+    def add(self, message: Message, head: bytes) -> Outgoing:
         """Take a message."""
         self._count += 1
-        outgoing = Outgoing(self._count, message, properties)
+        outgoing = Outgoing(self._count, message, head)
         self._pending.append(outgoing)
         return outgoing
 
-    def next(self) -> Outgoing | None:
-        """Take out the next one to write; then call `sent`, or `give_back`, or settle it."""
-        return self._pending.popleft() if self._pending else None
+    def take(self, most: int, size: int) -> list[Outgoing]:
+        """Take out the next ones to write: `most` of them at most, and no more once they have `size` bytes.
 
-    def sent(self, outgoing: Outgoing, now: float) -> None:
-        """It was written to the channel."""
-        self._confirms.sent(outgoing, now)
+        Then call `sent`, or settle them.
+        """
+        batch: list[Outgoing] = []
+        while self._pending and len(batch) < most and size > 0:
+            outgoing = self._pending.popleft()
+            batch.append(outgoing)
+            size -= len(outgoing.head) + len(outgoing.message.body)
+        return batch
+
+    def sent(self, batch: list[Outgoing], now: float) -> None:
+        """They are written to the channel, in this order."""
+        self._confirms.sent(batch, now)
 
     def settle(self, tag: int, multiple: bool, acked: bool) -> list[Outgoing]:
         """The broker acked or nacked; what it nacked is refused, until `retry`.
@@ -76,19 +86,22 @@ class Outbox:
             self._refused += settled
         return settled
 
-    def give_back(self, again: list[Outgoing]) -> list[Outgoing]:
-        """Let them wait again, each in its old place. Returns them."""
-        if again:
-            self._pending = deque(sorted([*again, *self._pending], key=lambda outgoing: outgoing.number))
-        return again
-
     def retry(self) -> list[Outgoing]:
         """What was refused waits again. Returns that."""
         again, self._refused = self._refused, []
-        return self.give_back(again)
+        return self._give_back(again)
 
     def recover(self) -> list[Outgoing]:
         """The channel is gone: what was on the wire, or refused, waits again, and tags start anew. Returns that."""
         again, self._refused = self._confirms.clear() + self._refused, []
         self._confirms = Confirms()
-        return self.give_back(again)
+        return self._give_back(again)
+
+    def _give_back(self, again: list[Outgoing]) -> list[Outgoing]:
+        """Let them wait again, each in its old place: among those that were on the wire before, never further back."""
+        if again:
+            front, last = list(again), max(map(_by_number, again))
+            while self._pending and self._pending[0].number < last:
+                front.append(self._pending.popleft())
+            self._pending.extendleft(sorted(front, key=_by_number, reverse=True))
+        return again

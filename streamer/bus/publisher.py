@@ -5,6 +5,10 @@ A message waits until it is written, then until the broker acks it. A nack sends
 lost connection sends everything unconfirmed back at once, in its old order, with the same `message_id`. Messages not
 on the wire belong to their publishers, who are to keep to `IBus.window`.
 
+What is published in one turn of the reactor is written together at the turn's end, before the reactor looks at its
+sockets: so it goes out no later than if each message had been written at once. With nothing on the wire a message is
+written at once, for it may come from a timer, and the sockets are looked at next.
+
 pika's own confirm tracking is not used: it blames the wrong message when one is returned, and has no time limit. A
 broker that stops confirming, for all its heartbeats, is given up after `CONFIRM_LIMIT`.
 """
@@ -12,29 +16,34 @@ broker that stops confirming, for all its heartbeats, is given up after `CONFIRM
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import attrs
-from pika.exceptions import AMQPError
 from pika.spec import Basic
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from streamer.bus import deadline, envelope
+from streamer.bus import deadline, frames
 from streamer.bus.connection import BrokerConnection, Loss
 from streamer.bus.limits import check
 from streamer.bus.outbox import Outbox, Outgoing
 from streamer.bus.role import Broker, Role
 from streamer.errors import BusStopped, MessageRefused
 from streamer.message import Message
-from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REFUSED, REPUBLISHED
+from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REFUSED, REPUBLISHED, Metric, Metrics
 
 WINDOW = 1000  # publishes on the wire at most
+BATCH = 65_536  # bytes that are written together, and one message more; a transport's buffer is full at as much
 CONFIRM_LIMIT = 30.0  # seconds the oldest publish may be without its confirm
 FULL_LIMIT = 5.0  # seconds the transport's buffer may be full before that is worth a word
 NACK_DELAY = 1.0  # seconds until what the broker refused is published again
+
+_exchange = attrgetter("message.exchange")
 
 
 @attrs.define(eq=False)
@@ -51,10 +60,10 @@ class Publisher:
             lambda self: Role("publish", self._broker, self._set_up, self._changed), takes_self=True
         ),
     )
-    _channel: Any = None
     _outbox: Outbox = attrs.field(factory=Outbox)
     _again: IDelayedCall | None = None
     _watch: IDelayedCall | None = None
+    _turn: IDelayedCall | None = None  # at its end we write
     _unblocked: float = 0.0  # when the broker was unblocked; infinite while it is blocked
     _full: float | None = None  # since when the transport's buffer is full
     _flushing: Deferred[None] | None = None
@@ -77,9 +86,11 @@ class Publisher:
         except MessageRefused as error:
             self._broker.metrics.add(REFUSED, message.exchange)
             return fail(error)
-        outgoing = self._outbox.add(message, envelope.properties(message))
-        self._send()
-        self._measure()
+        outgoing = self._outbox.add(message, frames.head(message))
+        if not self._outbox.unconfirmed:
+            self._send()
+        elif self._turn is None:
+            self._turn = self._broker.clock.callLater(0, self._turned)
         return outgoing.taken
 
     async def stop(self) -> None:
@@ -94,14 +105,13 @@ class Publisher:
                 self._log.warn("{error}; their publishers get them back", error=error)
         await self.role.stop()
         self._recover()
-        while (outgoing := self._outbox.next()) is not None:
+        for outgoing in self._outbox.take(len(self._outbox), sys.maxsize):
             outgoing.taken.errback(BusStopped("the bus stopped before the broker confirmed"))
-        self._measure()
+        self._send()
 
     async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
         self._recover()
         await connection.call(channel.confirm_delivery, ack_nack_callback=self._told)
-        self._channel = channel
 
     def _changed(self) -> None:
         connection, now = self.role.connection, self._broker.clock.seconds()
@@ -119,56 +129,53 @@ class Publisher:
         else:
             self._unblocked = min(self._unblocked, now)
             self._send()
-            self._measure()
 
     def _send(self) -> None:
-        connection = self.role.connection
-        if connection is None or not self.role.ready:
-            return
-        while self._outbox.unconfirmed < self.window and connection.gate.open:
-            outgoing = self._outbox.next()
-            if outgoing is None:
-                break
-            message = outgoing.message
-            try:
-                self._channel.basic_publish(message.exchange, message.topic, message.body, outgoing.properties)
-            except AMQPError as error:
-                self._outbox.give_back([outgoing])
-                connection.abort(Loss("channel", f"cannot publish: {error!r}"))
-                return
-            self._outbox.sent(outgoing, self._broker.clock.seconds())
-        if self._watch is None and self._outbox.unconfirmed:
-            self._watch = self._broker.clock.callLater(CONFIRM_LIMIT, self._check_head)
+        """Write what there is a connection, and room, for; and show what waits."""
+        connection, outbox = self.role.connection, self._outbox
+        if connection is not None and self.role.ready and connection.loss is None:
+            now = self._broker.clock.seconds()
+            while connection.gate.open and (batch := outbox.take(self.window - outbox.unconfirmed, BATCH)):
+                outbox.sent(batch, now)
+                contents = ((outgoing.head, outgoing.message.body) for outgoing in batch)
+                connection.write(frames.joined(contents, connection.frame_max))
+            if self._watch is None and outbox.unconfirmed:
+                self._watch = self._broker.clock.callLater(CONFIRM_LIMIT, self._check_head)
+        self._broker.metrics.set(BUS_UNCONFIRMED, to=outbox.unconfirmed)
+        self._broker.metrics.set(BUS_PENDING, to=outbox.waiting)
+
+    def _turned(self) -> None:
+        self._turn = None
+        self._send()
 
     def _told(self, frame: Any) -> None:
         """The broker acked or nacked."""
         acked = isinstance(frame.method, Basic.Ack)
-        for outgoing in self._outbox.settle(frame.method.delivery_tag, frame.method.multiple, acked):
-            if acked:
-                self._broker.metrics.add(PUBLISHED, outgoing.message.exchange)
+        settled = self._outbox.settle(frame.method.delivery_tag, frame.method.multiple, acked)
+        _count(self._broker.metrics, PUBLISHED if acked else BUS_NACKED, settled)
+        if acked:
+            for outgoing in settled:
                 outgoing.taken.callback(None)
-            else:
-                self._broker.metrics.add(BUS_NACKED, outgoing.message.exchange)
-        if not acked and self._again is None:
+        elif self._again is None:
             self._again = self._broker.clock.callLater(NACK_DELAY, self._retry)
-        self._send()
-        self._measure()
+        if self._turn is None:
+            self._turn = self._broker.clock.callLater(0, self._turned)
         if self._flushing is not None and not len(self._outbox) and not self._flushing.called:
             self._flushing.callback(None)
 
     def _retry(self) -> None:
         self._again = None
-        again = self._outbox.retry()
+        _count(self._broker.metrics, REPUBLISHED, self._outbox.retry())
         self._send()
-        self._measure(again)
 
     def _recover(self) -> None:
         """The channel is gone."""
-        for call in (self._again, self._watch):
+        for call in (self._again, self._watch, self._turn):
             if call is not None:
                 call.cancel()
-        self._again = self._watch = None
-        self._measure(self._outbox.recover())
+        self._again = self._watch = self._turn = None
+        _count(self._broker.metrics, REPUBLISHED, self._outbox.recover())
+        self._send()
 
     def _check_head(self) -> None:
         self._watch = None
@@ -181,8 +188,7 @@ class Publisher:
         else:
             self._watch = self._broker.clock.callLater(since + CONFIRM_LIMIT - now, self._check_head)
 
-    def _measure(self, again: Sequence[Outgoing] = ()) -> None:
-        for outgoing in again:
-            self._broker.metrics.add(REPUBLISHED, outgoing.message.exchange)
-        self._broker.metrics.set(BUS_UNCONFIRMED, to=self._outbox.unconfirmed)
-        self._broker.metrics.set(BUS_PENDING, to=self._outbox.waiting)
+
+def _count(metrics: Metrics, metric: Metric, messages: Iterable[Outgoing]) -> None:
+    for exchange, number in Counter(map(_exchange, messages)).items():
+        metrics.add(metric, exchange, by=number)

@@ -13,7 +13,7 @@ def filled(count: int) -> Confirms[int]:
     """Tags 1 to `count`, each carrying its own number, sent a second apart."""
     confirms: Confirms[int] = Confirms()
     for number in range(1, count + 1):
-        confirms.sent(number, float(number))
+        confirms.sent([number], float(number))
     return confirms
 
 
@@ -39,6 +39,17 @@ class ConfirmsTests(SynchronousTestCase):
         confirms.settle(1, False)
         self.assertEqual(confirms.head(), 2.0)
 
+    def test_batches(self) -> None:
+        """What was sent together has one time, which stands until the last of it is settled."""
+        confirms: Confirms[str] = Confirms()
+        self.assertEqual(confirms.sent("abc", 1.0), 3)
+        self.assertEqual(confirms.sent("", 2.0), 3)
+        self.assertEqual(confirms.sent("de", 3.0), 5)
+        self.assertEqual((confirms.settle(2, True), confirms.head(), len(confirms)), (["a", "b"], 1.0, 3))
+        self.assertEqual((confirms.settle(4, False), confirms.head()), (["d"], 1.0))
+        self.assertEqual((confirms.settle(3, False), confirms.head()), (["c"], 3.0))
+        self.assertEqual((confirms.settle(0, True), confirms.head(), len(confirms)), (["e"], None, 0))
+
     def test_unknown(self) -> None:
         """A tag that was not sent, or was confirmed already, is a surprise."""
         for tag, multiple in ((1, False), (4, False), (4, True), (1, True), (0, False)):
@@ -62,7 +73,7 @@ class ConfirmsTests(SynchronousTestCase):
         sent, settled = 0, []
         for what, tag in steps:
             if what == "send":
-                sent = confirms.sent(sent + 1, 0.0)
+                sent = confirms.sent(range(sent + 1, sent + 1 + tag), 0.0)
                 continue
             try:
                 found = confirms.settle(tag, what == "many")
@@ -71,4 +82,6 @@ class ConfirmsTests(SynchronousTestCase):
             self.assertEqual(found, sorted(found))
             self.assertTrue(found == [tag] or what == "many")
             settled += found
+            self.assertEqual(len(confirms), sent - len(settled))
+            self.assertEqual(confirms.head() is None, len(confirms) == 0)
         self.assertEqual(sorted(settled + confirms.clear()), list(range(1, sent + 1)))

@@ -20,6 +20,13 @@ class LimitsTests(SynchronousTestCase):
         check(raw(1, b"x" * BODY_LIMIT))
         check(raw(1, topic=Topic("a" * 255), headers={"a" * 255: "ā", "least": -(2**63), "most": 2**63 - 1}))
 
+    def test_each_for_itself(self) -> None:
+        """The short strings are measured one by one, and in bytes, however long they are together."""
+        texts = {"topic": "ā" * 127, "message_id": "i" * 255, "kind": "k" * 200, "content_type": "c" * 200}
+        check(raw(1, **texts))
+        error = self.assertRaises(MessageRefused, check, raw(1, **{**texts, "topic": "ā" * 128}))
+        self.assertIn("its topic has 256 bytes", str(error))
+
     def test_refused(self) -> None:
         """What is beyond one is refused, in a sentence that names the message and the rule."""
         cases: list[tuple[dict[str, Any], str]] = [
@@ -34,6 +41,7 @@ class LimitsTests(SynchronousTestCase):
             ({"headers": {"large": 2**63}}, "'large' is an integer beyond 64 bits"),
             ({"headers": {"ratio": 0.5}}, "'ratio' is a float; use str or int"),
             ({"headers": {"h" * 256: 1}}, "header name has 256 bytes"),
+            ({"headers": {"\ud800": 1}}, "header name cannot be written as UTF-8"),
             ({"headers": {"CC": "a"}}, "'CC' is reserved"),
             ({"headers": {"x-delay": 1}}, "'x-delay' is reserved"),
             ({"headers": {"timestamp_in_ms": 1}}, "'timestamp_in_ms' is reserved"),

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import math
+
+import attrs
 from pika import ConnectionParameters, spec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import deadline, role
-from streamer.bus.publisher import CONFIRM_LIMIT, FULL_LIMIT, NACK_DELAY, Publisher
+from streamer.bus.publisher import BATCH, CONFIRM_LIMIT, FULL_LIMIT, NACK_DELAY, Publisher
 from streamer.errors import BusStopped, MessageRefused
-from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REPUBLISHED, Metrics
+from streamer.metrics import (
+    BUS_BLOCKED,
+    BUS_ENDINGS,
+    BUS_NACKED,
+    BUS_PENDING,
+    BUS_UNCONFIRMED,
+    PUBLISHED,
+    REPUBLISHED,
+    Metrics,
+)
 from tests.bus_broker import Broker
 from tests.bus_contract import raw
+
+
+@attrs.define
+class Counting(Broker):
+    """A broker that notes how many bytes came with each write; full after any that is as long as `room`."""
+
+    writes: list[int] = attrs.field(factory=list)
+    room: float = math.inf
+
+    def read(self, data: bytes) -> None:
+        self.writes.append(len(data))
+        Broker.read(self, data)
+        if len(data) >= self.room:
+            self.link.producer.pauseProducing()
 
 
 class PublisherTests(SynchronousTestCase):
     """Confirms, window, gates, losses."""
 
     def setUp(self) -> None:
+        self.heartbeat = 0
         self.clock = Clock()
         self.clock.advance(1_795_000_000)
         self.metrics = Metrics()
-        self.broker = Broker(self.clock)
+        self.broker = Counting(self.clock)
         shared = role.Broker(
             [("here", self.broker)],
-            lambda name: ConnectionParameters(heartbeat=0),
+            lambda name: ConnectionParameters(heartbeat=self.heartbeat),
             self.clock,
             self.metrics,
             lambda: 0.5,
         )
         self.publisher = Publisher(shared, window=3)
 
-    def start(self) -> None:
+    def start(self, window: int = 3) -> None:
+        self.publisher.window = window
         self.publisher.role.start()
         self.clock.advance(0)
         self.assertTrue(self.publisher.ready)
+        self.broker.writes.clear()
 
     def publish(self, *numbers: int) -> list[Deferred[None]]:
         answers = [self.publisher.publish(raw(number)) for number in numbers]
@@ -65,6 +95,106 @@ class PublisherTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value(PUBLISHED, "streamer.raw"), 6)
         self.stop()
 
+    def test_idle(self) -> None:
+        """With nothing on the wire a message is written at once."""
+        self.start()
+        answer = self.publisher.publish(raw(1))
+        self.assertEqual(len(self.broker.writes), 1)
+        self.clock.advance(0)
+        self.broker.say(spec.Basic.Ack(1))
+        self.successResultOf(answer)
+        self.publisher.publish(raw(2))
+        self.assertEqual(len(self.broker.writes), 2)
+        self.clock.advance(0)
+        self.broker.say(spec.Basic.Ack(2))
+        self.stop()
+
+    def test_one_write_a_turn(self) -> None:
+        """With something on the wire, what is published in one turn is written together at its end, in order."""
+        self.start(window=100)
+        self.publish(0)
+        answers = [self.publisher.publish(raw(number)) for number in range(1, 30)]
+        self.assertEqual((len(self.broker.writes), self.broker.published), (1, ["birds/0"]))
+        due = [call for call in self.clock.getDelayedCalls() if call.getTime() == self.clock.seconds()]
+        self.assertEqual(len(due), 1)  # one timer, however many messages
+        self.clock.advance(0)
+        self.assertEqual(len(self.broker.writes), 2)
+        self.assertEqual(self.broker.published, [f"birds/{number}" for number in range(30)])
+        self.broker.say(spec.Basic.Ack(30, multiple=True))
+        self.assertTrue(all(answer.called for answer in answers))
+        self.assertEqual(self.metrics.value(PUBLISHED, "streamer.raw"), 30)
+        self.stop()
+
+    def test_batch_size(self) -> None:
+        """A write is over with the message that fills a batch; what follows waits where that fills the transport."""
+        self.start(window=1000)
+        self.publish(0)
+        answers = [self.publisher.publish(raw(number, b"x" * (BATCH // 10))) for number in range(1, 50)]
+        self.broker.room = BATCH
+        self.clock.advance(0)
+        self.assertEqual((len(self.broker.writes), len(self.broker.published)), (2, 11))
+        self.assertTrue(BATCH <= self.broker.writes[-1] < BATCH * 1.1 + 200)
+        for _ in range(4):
+            self.broker.link.producer.resumeProducing()
+            self.clock.advance(0)
+        self.assertEqual(self.broker.published, [f"birds/{number}" for number in range(50)])
+        self.assertEqual(len(self.broker.writes), 6)
+        self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.assertTrue(all(answer.called for answer in answers))
+        self.stop()
+
+    def test_long_body(self) -> None:
+        """A body longer than a frame arrives whole, and what follows it too."""
+        self.start()
+        self.publish(1)
+        self.publisher.publish(raw(2, b"x" * 500_000))
+        self.publish(3)
+        self.assertEqual(self.broker.published, ["birds/1", "birds/2", "birds/3"])
+        self.broker.say(spec.Basic.Ack(3, multiple=True))
+        self.stop()
+
+    def test_publish_on_confirm(self) -> None:
+        """Who publishes the next message when one is confirmed keeps the order, and the turn."""
+        self.start(window=100)
+        for number, answer in enumerate(self.publish(0, 1, 2)):
+            answer.addCallback(lambda _, number=number: self.publisher.publish(raw(10 + number)))
+        self.broker.writes.clear()
+        self.broker.say(spec.Basic.Ack(3, multiple=True))
+        self.clock.advance(0)
+        self.assertEqual(self.broker.published[3:], ["birds/10", "birds/11", "birds/12"])
+        self.assertEqual(len(self.broker.writes), 2)  # the first found nothing on the wire
+        self.broker.say(spec.Basic.Ack(6, multiple=True))
+        self.stop()
+
+    def test_after_the_end(self) -> None:
+        """What is published after a connection was given up, in the same turn, goes out on the next one."""
+        self.start(window=100)
+        self.publish(1)
+        self.publisher.publish(raw(2))
+        self.broker.say(spec.Basic.Ack(7))
+        self.flushLoggedErrors(LookupError)
+        self.publisher.publish(raw(3))
+        self.assertEqual(len(self.broker.writes), 1)
+        self.clock.advance(0)
+        self.assertEqual(len(self.broker.writes), 1)
+        self.assertEqual(self.metrics.value(REPUBLISHED, "streamer.raw"), 1)
+        self.clock.pump([0.1, 0])
+        self.assertEqual(self.broker.published, ["birds/1", "birds/2", "birds/3"])
+        self.broker.say(spec.Basic.Ack(3, multiple=True))
+        self.stop()
+
+    def test_heartbeats_between(self) -> None:
+        """pika's own frames find their place between ours, and confirms are signs of life."""
+        self.heartbeat = 10
+        self.start(window=100)
+        for number in range(30):
+            self.publisher.publish(raw(number))
+            self.publisher.publish(raw(100 + number, b"x" * 200_000))
+            self.clock.advance(2)
+            self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.assertEqual((self.broker.connections, len(self.broker.published)), (1, 60))
+        self.stop()
+
     def test_before_connected(self) -> None:
         """What is published while there is no broker goes out in order once there is."""
         self.broker.refuses = 2
@@ -90,6 +220,55 @@ class PublisherTests(SynchronousTestCase):
         self.successResultOf(answer)
         self.assertEqual(self.metrics.value(REPUBLISHED, "streamer.raw"), 1)
         self.stop()
+
+    def test_nack_many(self) -> None:
+        """A nack of several sends all of them again before what has not been written, each counted."""
+        self.start(window=4)
+        answers = self.publish(*range(6))
+        self.broker.say(spec.Basic.Ack(1))
+        self.broker.say(spec.Basic.Nack(3, multiple=True))
+        self.assertEqual(self.metrics.value(BUS_NACKED, "streamer.raw"), 2)
+        self.clock.advance(0)
+        self.assertEqual(self.broker.published[4:], ["birds/4", "birds/5"])
+        self.clock.advance(NACK_DELAY)
+        self.assertEqual(self.broker.published[6:], ["birds/1"])  # the window is full
+        self.publisher.publish(raw(6))
+        self.broker.say(spec.Basic.Ack(4, multiple=True))
+        self.clock.advance(0)
+        self.assertEqual(self.broker.published[7:], ["birds/2"])
+        self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.clock.advance(0)
+        self.assertEqual(self.broker.published[8:], ["birds/6"])
+        self.broker.say(spec.Basic.Ack(9))
+        self.assertTrue(all(answer.called for answer in answers))
+        self.assertEqual(self.metrics.value(REPUBLISHED, "streamer.raw"), 2)
+        self.stop()
+
+    def test_stop_in_the_same_turn(self) -> None:
+        """What was published in the turn of the stop is written, and confirmed."""
+        self.start(window=100)
+        answers = [self.publisher.publish(raw(number)) for number in range(5)]
+        stopping = Deferred.fromCoroutine(self.publisher.stop())
+        self.clock.advance(0)
+        self.assertEqual(len(self.broker.published), 5)
+        self.broker.say(spec.Basic.Ack(5, multiple=True))
+        self.assertTrue(all(answer.called for answer in answers))
+        self.clock.pump([0, 0])
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_in_the_same_turn(self) -> None:
+        """A connection lost while a turn is under way leaves none of its timers behind."""
+        self.start(window=100)
+        answers = self.publish(1)
+        self.broker.frozen = True
+        answers.append(self.publisher.publish(raw(2)))
+        stopping = Deferred.fromCoroutine(self.publisher.stop())
+        self.broker.link.protocol.connectionLost(Failure(ConnectionLost()))
+        self.successResultOf(stopping)
+        for answer in answers:
+            self.failureResultOf(answer, BusStopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lost(self) -> None:
         """After a lost connection what was unconfirmed goes out again, in order, and nothing else."""
