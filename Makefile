@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NODE_PATH_FIRST := PATH="$(CURDIR)/$(BIN):$$PATH"
 WEB_SOURCES := $(shell find web/src web/build web/index.html web/*.ts web/package.json web/package-lock.json -type f 2>/dev/null)
 
-.PHONY: run test style types unit integration browser bench screenshot web web-test node system clean package
+.PHONY: run test style types unit integration browser soak bench bench-ingest screenshot web web-test node system clean package
 
 run: $(VENV)/.run web
 	$(if $(CONF),$(BIN)/streamer run -c $(CONF),$(BIN)/streamer run --demo)
@@ -38,6 +38,14 @@ screenshot: $(VENV)/.check web system
 
 bench: $(VENV)/.check system
 	$(BIN)/python -m tests.bench
+
+# ONLY=reading make bench-ingest   one part alone: upstream, publishing, reading or memory
+bench-ingest: $(VENV)/.bench system
+	$(BIN)/python -m tests.bench.ingest $(ONLY)
+
+# Minutes of faults at both ends, and a ledger.   SECONDS=60 SEED=7 make soak   as long, and with the same faults
+soak: $(VENV)/.check system
+	$(BIN)/python -m tests.soak
 
 package: $(VENV)/.check web
 	$(BIN)/python -m pytest tests/package
@@ -71,6 +79,10 @@ $(VENV)/.run: setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.check: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet -e '.[test,check]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.check
+	$(BIN)/python -m pip install --quiet -e '.[test,check,bench]'
 	@touch $@
 
 clean:

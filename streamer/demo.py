@@ -18,8 +18,8 @@ from streamer.services.fatal import ends_process
 from streamer.services.staged import Staged
 from streamer.settings import loads
 from streamer.tables import Settings
+from streamer.testing.server import SimulationService
 from streamer.testing.x import TOKEN, SimulatedX
-from streamer.testing.x_server import SimulationService
 
 CONFIGURATION = """
 [sources.demo]
@@ -36,6 +36,8 @@ rules = [
 title = "Streamer, simulated"
 listen = "tcp:{port}:interface=127.0.0.1"
 origins = ["http://127.0.0.1:{port}", "http://localhost:{port}"]
+[state]
+directory = ""
 [streamer]
 admin = "tcp:{admin}:interface=127.0.0.1"
 """

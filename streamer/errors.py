@@ -8,6 +8,7 @@
     ├── BusError
     │   ├── BusStopped       the bus is being stopped: give the message back to where it came from
     │   └── MessageRefused   this message can never be carried (too long a topic, a header of a wrong type)
+    ├── ControlRefused       an operator asked for something that cannot be done: answer it
     └── ClientError          a browser asked for something it cannot have: answer it, perhaps close
 
 Adapters translate foreign exceptions into these at the border. The text of each is a sentence for an operator.
@@ -59,6 +60,18 @@ class BusStopped(BusError):
 
 class MessageRefused(BusError):
     """The message itself can never be carried; publishing it again is pointless. Count it and drop it."""
+
+
+class ControlRefused(StreamerError):
+    """An operator's request cannot be carried out; the text says why and how to mend it.
+
+    Args:
+        status: HTTP status that fits: 400 not understood, 404 no such source, 409 not now, 422 the upstream refuses.
+    """
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class ClientError(StreamerError):

@@ -8,7 +8,7 @@ reactor's thread. Times called `now` are seconds since the epoch (float), those 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import IService
@@ -17,67 +17,99 @@ from zope.interface import Attribute, Interface
 
 from streamer.activity import Activity
 from streamer.message import Decision, Delivery, Entry, Event, Item, Message
-from streamer.upstream import Ending, Request, Response
+from streamer.upstream import Ending, Prepared, Request, Response, Resume, Undelivered, Warned
 
 Handler = Callable[[Delivery], Awaitable[Decision]]
 Receiver = Callable[[Entry], None]
 
 
-Outcome = Item | Ending  # what one frame means: something to publish, or the end of this connection
-Preparation = Generator[Request, Response, Ending | None]
+# What one frame means: something to publish, the end of this connection, or a word about it.
+Outcome = Item | Ending | Undelivered | Warned
+Preparation = Generator[Request, Response, Ending | Prepared]
+Frame = Any  # bytes; from an SSE framer `wire.sse.Sent`
 
 
 class IFramer(Interface):
     """Cuts frames out of a byte stream. No clock, no transport; any split of the bytes yields the same frames."""
 
-    def feed(data: bytes) -> list[bytes]:
+    def feed(data: bytes) -> Sequence[Frame]:
         """Take bytes.
 
         Returns:
             The frames completed by them, keep-alives left out. Frames past the limit are skipped and
             counted in `skipped`.
+
+        Raises:
+            DecodeError: what comes is no such stream, and where the next frame begins cannot be told: hang up.
         """
 
     def finish() -> bytes:
         """The stream is at its end. Returns the bytes of an unfinished frame, for the log; b"" if none."""
 
     skipped = Attribute("int: frames dropped so far because they were longer than the limit.")
+    pending = Attribute("bool: the beginning of a frame is held; else the stream is between two of them.")
 
 
 class ISource(Interface):
-    """One configured use of an upstream. It describes requests and decodes frames; it does no I/O."""
+    """One configured use of an upstream. It describes requests and decodes frames; it does no I/O.
+
+    A frozen value: other predicates make another source (`with_predicates`), so that what is wanted and what is live
+    can be held side by side.
+    """
 
     name = Attribute("str: the configured name.")
     profile = Attribute("str: name of the back-off profile in `policy.backoff.PROFILES`.")
     stall_after = Attribute("float: seconds without a byte after which the connection is dead.")
+    credential = Attribute("str: opaque; equal for sources whose connects the upstream counts together.")
+    lane = Attribute("str: opaque; two sources with the same lane would cut each other off, so they are refused.")
+    predicates = Attribute("msgspec.Struct of `ISourceType.predicates`: what is asked for; None without any.")
+    live_predicates = Attribute("bool: other predicates take effect by `prepare` alone, without a new connection.")
 
-    def prepare() -> Preparation:
-        """Short requests to make before the stream, as a generator: yields requests, is sent responses.
+    def with_predicates(predicates: Any) -> ISource:
+        """The same source asking for something else.
 
-        Returns:
-            From the generator: None to go on, an `Ending` where connecting would be pointless.
+        Raises:
+            ValueError: the upstream would refuse it; the text names the limit.
         """
 
-    def request(last_received_ms: int | None, now_ms: int) -> Request:
+    def changes(other: ISource) -> int:
+        """How many predicates differ from those of another state of this source; 0 where none does."""
+
+    def prepare(dry_run: bool) -> Preparation:
+        """Short requests to make before the stream, as a generator: yields requests, is sent responses.
+
+        Args:
+            dry_run: change nothing, only find out whether the upstream would take it.
+
+        Returns:
+            From the generator: what was changed, an `Ending` where connecting would be pointless.
+        """
+
+    def request(resume: Resume | None, now_ms: int) -> Request:
         """The stream's request.
 
         Args:
-            last_received_ms: when the last item that the bus confirmed came in, None before the first:
-                where to resume from, for upstreams that resume by time.
+            resume: where this source got to; None where nothing is known, then all that can be had is asked for.
         """
+
+    def recovery(from_ms: int, to_ms: int) -> Request | None:
+        """A request whose answer repeats what was posted in a span of the past, and ends; None where none does."""
 
     def refusal(response: Response) -> Ending:
         """Classify an answer other than 200 to the stream's request, or to one of `prepare`."""
 
     def framer() -> IFramer:
-        """A new framer for one connection."""
+        """A new framer for one connection; the transport has undone any compression."""
 
-    def outcomes(frame: bytes, received_ms: int) -> Sequence[Outcome]:
+    def outcomes(frame: Frame, received_ms: int) -> Sequence[Outcome]:
         """What a frame means.
 
         Raises:
             DecodeError: not understood; the caller counts it and goes on.
         """
+
+    def posted(item: Item) -> int | None:
+        """When the upstream says an item of `outcomes` was posted, ms since the epoch; None where it does not tell."""
 
     def decode(item: Item) -> Activity:
         """The whole meaning of an item that `outcomes` made, used by `twistd enrich`.
@@ -92,6 +124,7 @@ class ISourceType(Interface):
 
     name = Attribute("str: what `type = …` in the configuration says.")
     settings = Attribute("type: msgspec.Struct of the source's own keys; unknown keys are errors.")
+    predicates = Attribute("type: msgspec.Struct of what can be asked for, as in the file; None without any.")
 
     def build(name: str, settings: Any) -> ISource:
         """Make a source.
@@ -124,7 +157,11 @@ class IEventKind(Interface):
     name = Attribute("str: what `[enrich] events = […]` says.")
 
     def derive(activity: Activity, now_ms: int) -> Event | None:
-        """The event this activity gives rise to; None where its data is not there. Never half an event."""
+        """The event this activity gives rise to; None where its data is not there. Never half an event.
+
+        Raises:
+            DecodeError: the item cannot be read; it is dead-lettered.
+        """
 
 
 class ISubscription(Interface):
@@ -140,6 +177,46 @@ class ILog(ISubscription):
     """A running reader of the log: history first, then live, each entry once, in order."""
 
     caught_up = Attribute("Deferred[None]: fires once, when the history that existed at the start has been read.")
+
+
+class IControl(Interface):
+    """What an operator may do to the sources of a running streamer; behind the admin endpoint.
+
+    Each verb may be used in every state and any number of times. Sources are given by name; none means all of them.
+    All of them raise ControlRefused for a name that is not followed here.
+    """
+
+    def update(names: Sequence[str]) -> None:
+        """Bring what is wanted into force: start what is stopped, make a new connection where one is needed.
+
+        A new connection comes after the delay of `policy.restart`; see there.
+        """
+
+    def stop(names: Sequence[str]) -> Deferred[None]:
+        """Hang up and stay away until `start` or `update`; fires when all is quiet."""
+
+    def start(names: Sequence[str]) -> None:
+        """Follow again; nothing happens to a source that is not stopped."""
+
+    def standing(names: Sequence[str]) -> Mapping[str, Any]:
+        """A row a source: its state and numbers, as JSON has them."""
+
+    def predicates(names: Sequence[str]) -> Mapping[str, Any]:
+        """A row a source: its predicates, wanted and live, as JSON has them."""
+
+    def put_predicates(name: str, body: bytes, dry_run: bool) -> Deferred[Mapping[str, Any]]:
+        """Want other predicates.
+
+        Args:
+            body: JSON, in the form of `[sources.<name>.predicates]`.
+            dry_run: change nothing, only say what would be done.
+
+        Returns:
+            The source's row of `predicates`, with what was changed.
+
+        Raises:
+            ControlRefused: (through the Deferred) they are not understood, or the upstream would refuse them.
+        """
 
 
 class IBus(IService):
@@ -159,6 +236,8 @@ class IBus(IService):
             Fires when the bus has taken responsibility (the broker's confirm). Fails with MessageRefused where
             the message can never be carried, with BusStopped where the bus stopped first.
         """
+
+    durable = Attribute("bool: what was published outlives this process.")
 
     window = Attribute("int: unconfirmed messages beyond which a publisher should wait for a Deferred to fire.")
 

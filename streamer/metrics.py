@@ -41,6 +41,22 @@ LAST_BYTE = _gauge("last_byte_seconds", "When the last byte came in, seconds sin
 LAST_ITEM = _gauge("last_item_seconds", "When the last item came in, seconds since the epoch.", "source")
 UNCONFIRMED = _gauge("unconfirmed_items", "Items the bus has not taken responsibility for.", "source")
 PAUSES = _counter("upstream_pauses", "Times reading stopped because the bus was behind.", "source")
+SHED = _counter("shed_items", "Items dropped because the spool was full, as configured.", "source", "kind")
+SOURCE_STALE = _gauge(
+    "source_stale", "1 while a connected stream has sent no item for longer than expected.", "source"
+)
+UNDELIVERED = _counter(
+    "upstream_undelivered", "Items that an upstream said it kept back, by its shards as far as told apart.", "source",
+    "shard",
+)  # fmt: skip
+UPSTREAM_QUEUE = _gauge("upstream_queue_percent", "How full the upstream's queue for us was when it warned.", "source")
+GAPS = _counter("gaps", "Spans of time that were missed and announced.", "source", "cause")
+RENEWALS = _counter("renewals", "Connections replaced by a new one of our own accord.", "source", "how")
+PENDING_PREDICATES = _gauge("pending_predicates", "Predicates that are wanted and not yet live.", "source")
+SPOOL_ITEMS = _gauge("spool_items", "Items that wait on disk for the bus.", "source")
+SPOOL_BYTES = _gauge("spool_bytes", "Bytes of items that wait on disk for the bus.", "source")
+SPOOLED = _counter("spooled_items", "Items written to disk because the bus was away or behind.", "source")
+SPOOL_FAILURES = _counter("spool_failures", "Times the spool could not be written, read or was damaged.", "source")
 
 # On the bus
 PUBLISHED = _counter("published", "Messages the bus took responsibility for.", "exchange")

@@ -24,6 +24,7 @@ from streamer.registry import find, suggestion
 from streamer.secrets import Secret, resolve
 from streamer.tables import (
     BusSettings,
+    CommonSettings,
     EnrichSettings,
     RelaySettings,
     Settings,
@@ -144,6 +145,7 @@ class _Reading:
                 source = self._source(name, dict(own), path)
                 if source is not None:
                     found[name] = source
+        self._alone(found)
         return found
 
     def _source(self, name: str, own: dict[str, Any], path: KeyPath) -> SourceSettings | None:
@@ -152,14 +154,33 @@ class _Reading:
         except UnknownPlugin as error:
             self.problem((*path, "type"), str(error))
             return None
+        shared = {key: own.pop(key) for key in CommonSettings.__struct_fields__ if key in own}
+        common = self.table(shared, CommonSettings, path)
         settings = self.table(own, kind.settings, path)
-        if settings is None:
+        if settings is None or common is None:
             return None
         try:
-            return SourceSettings(settings, ISource(kind.build(name, settings)))
+            source = ISource(kind.build(name, settings))
+            if common.predicates_file is None and source.predicates is not None:
+                source = source.with_predicates(source.predicates)  # nothing else will say what is wanted
         except ValueError as error:
             self.problem(path, f"[sources.{name}] {error}")
             return None
+        if common.predicates_file is not None and kind.predicates is None:
+            self.problem((*path, "predicates_file"), f"[sources.{name}] a source of this type takes no predicates")
+        return SourceSettings(common, kind, settings, source)
+
+    def _alone(self, sources: Mapping[str, SourceSettings]) -> None:
+        """Two connections to the same stream with the same credentials would take turns cutting each other off."""
+        lanes: dict[str, str] = {}
+        for name, table in sources.items():
+            other = lanes.setdefault(table.source.lane, name)
+            if other != name:
+                self.problem(
+                    ("sources", name),
+                    f"[sources.{name}] follows the same stream with the same credentials as [sources.{other}]; "
+                    "the upstream allows one connection, so put the predicates of both into one source",
+                )
 
     def _endpoint(self, written: str | None, path: KeyPath) -> None:
         if written is None:

@@ -7,13 +7,13 @@ Defaults stand here and, as comments, in `conf/streamer.toml`; a test compares t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
 from msgspec import Meta
 
-from streamer.interfaces import ISource
+from streamer.interfaces import ISource, ISourceType
 from streamer.secrets import Secret
 from streamer.toml_marks import Path, Place
 
@@ -30,23 +30,34 @@ class BusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[state]`; where cursors are kept."""
+    """`[state]`; where cursors and spools are kept. Empty keeps nothing: each start begins anew."""
 
     directory: str = "var"
 
 
 class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[streamer]`; what all sources share."""
+    """`[streamer]`; what all sources share.
+
+    Args:
+        token: asked of whoever would stop, start or change a source; without one only this machine may.
+        spool_bytes: of items on disk, a source, while the bus is away or behind; 0 keeps none there.
+        spool_sync: "full" outlives a power cut, "normal" only the end of our process.
+        shed: kinds of items to drop while the spool is full, oldest spared; where none is named, reading pauses.
+    """
 
     admin: str = "tcp:8181:interface=127.0.0.1"
     user_agent: HeaderText = "streamer"
+    token: Secret | None = None
+    spool_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 1_000_000_000
+    spool_sync: Literal["full", "normal"] = "full"
+    shed: tuple[str, ...] = ()
 
 
 class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[enrich]`; plugins by name, in the order they run. Times in seconds."""
 
     hydrators: tuple[str, ...] = ("entities", "author", "geo")
-    events: tuple[str, ...] = ("post", "geo", "notice", "delete")
+    events: tuple[str, ...] = ("post", "geo", "notice", "delete", "scrub", "gap")
     prefetch: Annotated[int, Meta(ge=1, le=65535)] = 256
     time_limit: Seconds = 2.0
     admin: str = "tcp:8182:interface=127.0.0.1"
@@ -67,10 +78,26 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: str = "tcp:8183:interface=127.0.0.1"
 
 
+class CommonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of `[sources.<name>]` that every type has, besides `type`.
+
+    Args:
+        predicates_file: JSON, watched: what stands in it goes before `[sources.<name>.predicates]`.
+        stale_after: seconds without an item, the stream being open, after which to raise an alarm; 0 never does.
+        overlap: when a connection is renewed, let the old one go only once the new one delivers.
+    """
+
+    predicates_file: str | None = None
+    stale_after: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
+    overlap: bool = True
+
+
 @attrs.frozen
 class SourceSettings:
-    """`[sources.<name>]`: the plugin's own settings, and the source it made of them (which does no I/O)."""
+    """`[sources.<name>]`: the common keys, the plugin's own, and the source it made of them (which does no I/O)."""
 
+    common: CommonSettings
+    kind: ISourceType
     own: Any  # an instance of the plugin's `settings`
     source: ISource
 

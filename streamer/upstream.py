@@ -17,12 +17,30 @@ def brief(text: str) -> str:
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP request that a source wants made; `url` is absolute, header names are as written on the wire."""
+    """An HTTP request that a source wants made; `url` is absolute, header names are as written on the wire.
+
+    Args:
+        replays_from: of a stream's request: since when, in ms since the epoch, the answer repeats what was posted;
+            None where it begins with what comes next. What was missed before that is a gap.
+    """
 
     method: str = "GET"
     url: str
     headers: Mapping[str, str] = {}
     body: bytes | None = None
+    replays_from: int | None = None
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a source got to: everything that came in until then is safe.
+
+    Args:
+        received: ms since the epoch.
+        cursor: that of the last item which had one, in the upstream's own words.
+    """
+
+    received: int
+    cursor: str | None = None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +59,33 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
         cause: a row of `policy.backoff.CAUSES`.
         detail: sentence for the operator, with what the upstream said.
         retry_after: seconds the upstream asked us to wait, counted from now.
+        whole: the answer came to its proper end; only of answers that are meant to end is that good news.
     """
 
     cause: str
     detail: str
     retry_after: float | None = None
+    whole: bool = False
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What `ISource.prepare` changed on the server, or would have: predicates as the operator writes them."""
+
+    added: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+class Undelivered(msgspec.Struct, frozen=True):
+    """The upstream says how many items it has kept back on this connection so far.
+
+    Cumulative, and counted by each of its servers for itself: see `policy.undelivered`.
+    """
+
+    count: int
+
+
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """The upstream warns us, of being slow for instance; `percent` is how full its queue for us is, if it says so."""
+
+    detail: str
+    percent: float | None = None

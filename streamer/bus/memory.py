@@ -63,6 +63,7 @@ class MemoryBus(Service):
         delay: attempt number to the seconds a failed delivery is held.
     """
 
+    durable = False
     window = WINDOW
     _reports = Logger()  # `log` is a verb of the bus
 

@@ -46,6 +46,7 @@ class RabbitBus(Service):
         ValueError: the address names a file that cannot be used.
     """
 
+    durable = True
     window = WINDOW
 
     def __init__(

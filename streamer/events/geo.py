@@ -13,14 +13,18 @@ from streamer.interfaces import IEventKind
 from streamer.message import Event, topic
 
 
-class GeoData(msgspec.Struct, frozen=True, gc=False):
-    """Degrees; `precision` is point, place or gazetteer; `post` is the id of the post."""
+class GeoData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Degrees; `precision` is point, place or gazetteer; `post` is the id of the post.
+
+    `author` is the id of its author, for whoever holds the event when that author's locations are taken back.
+    """
 
     lat: float
     lon: float
     precision: str
     radius_km: float
     post: str
+    author: str | None = None
 
 
 @implementer(IPlugin, IEventKind)
@@ -40,7 +44,9 @@ class GeoKind:
             source=item.source,
             type="streamer.geo",
             topic=topic("geo", item.source, geo.country),
-            data=GeoData(geo.lat, geo.lon, geo.precision, geo.radius_km, activity.id),
+            data=GeoData(
+                geo.lat, geo.lon, geo.precision, geo.radius_km, activity.id, (author.id or None) if author else None
+            ),
             time=item.received if activity.created is None else activity.created,
             received=item.received,
             enriched=now_ms,

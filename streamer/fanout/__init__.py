@@ -10,7 +10,7 @@ everybody who reads the same thing. What follows from it:
 * A frame holds nothing private, so all clients with the same set of patterns (a cohort) share its bytes, header
   included.
 * A deletion concerns whoever holds the post: it is in every cohort, whatever its patterns, and the journal tells it
-  in place of the post from then on.
+  in place of the post from then on. So does a scrub, by which an author takes back the locations of posts.
 * The journal has a floor. What falls below it is lost for those who had not read it, and they are told how much.
 
 Three numbers are easily confused. An `offset` is the log's own number, the same on every relay. A `place` is the
@@ -23,6 +23,8 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `topics`        AMQP topic patterns: checked, compiled
 * `position`      the text form of a place in the log, and what it proves
 * `logged`        one event, checked
+* `scrubs`        locations that were taken back: whose, and what is left of an event without
+* `held`          the entries of the journal by place, without what was taken back
 * `journal`       the numbered ring of events
 * `cohort`        what clients with the same patterns share: which events, and their frames
 * `marks`         sets of places as integers

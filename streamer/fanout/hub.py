@@ -69,7 +69,7 @@ class Hub:
         return bool(self._touched)
 
     def _concerned(self, logged: Logged) -> Iterable[Cohort]:
-        """The cohorts that may want an event: all of them where it is a deletion."""
+        """The cohorts that may want an event: all of them where it takes something back."""
         if logged.deletion:
             return self._cohorts.values()
         word = logged.topic.partition(".")[0]

@@ -6,7 +6,8 @@ one the next entry will get. A repeat (a `message_id` seen lately) gets no place
 another relay, whose history began later, may have taken it for a first sight and given out its position.
 
 A deletion leaves nothing of what it deletes: the entries of the post that are still held keep their places and their
-positions, but hold the deletion's event instead of their own. So a replay tells of it where the post stood.
+positions, but hold the deletion's event instead of their own. So a replay tells of it where the post stood. A scrub
+does the same to the locations of an author, except that a post's own event stays and only loses its location.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import OrderedDict
 import attrs
 import msgspec
 
+from streamer.fanout.held import Held
 from streamer.fanout.logged import Logged, logged
 from streamer.fanout.position import START, Mark, Verdict, check, parse
 from streamer.message import Entry
@@ -42,18 +44,15 @@ class Journal:
         entries_limit: entries held at most, at least 1.
         bytes_limit: bytes held at most; the newest entry is held whatever its size.
         looked: the work of all searches so far: times that an entry was held against a pattern.
-        rewritten: entries so far whose event a deletion took the place of.
     """
 
     entries_limit: int = ENTRIES_LIMIT
     bytes_limit: int = BYTES_LIMIT
     floor: int = 0
     head: int = 0
-    bytes: int = 0
-    _entries: dict[int, Logged] = attrs.field(factory=dict)
+    _entries: Held = attrs.field(factory=Held)
     _below: Logged | None = None  # the entry just under the floor, kept for its position
     looked: int = 0
-    rewritten: int = 0
     _ids: OrderedDict[str, int] = attrs.field(factory=OrderedDict)  # the place each was given
     _repeats: OrderedDict[int, tuple[str, int]] = attrs.field(factory=OrderedDict)  # offset: id, place after it
 
@@ -81,13 +80,16 @@ class Journal:
         if not rises:
             self._forget()
         for message_id in new.gone:
-            self._replace(message_id, new)
+            place = self._ids.get(message_id, -1)
+            old = self._entries.get(place)
+            if old is not None and old.message_id == message_id:
+                self._entries.rewrite(place, old.replaced(new))
+        new = self._entries.taken_back(new)
         self._ids[message.message_id] = self.head
         if len(self._ids) > IDS_KEPT:
             self._ids.popitem(last=False)
-        self._entries[self.head] = new
+        self._entries.put(self.head, new)
         self.head += 1
-        self.bytes += new.size
         while self.head - self.floor > self.entries_limit or (
             self.bytes > self.bytes_limit and self.head - self.floor > 1
         ):
@@ -101,6 +103,16 @@ class Journal:
             KeyError: it is below the floor, or not there yet.
         """
         return self._entries[place]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held: of events, topics and ids."""
+        return self._entries.bytes
+
+    @property
+    def rewritten(self) -> int:
+        """Entries so far whose event, or its location, was taken back while they were held."""
+        return self._entries.rewritten
 
     def position(self, place: int) -> str:
         """The text for `everything before this place`.
@@ -142,14 +154,6 @@ class Journal:
         last = self._entries.get(self.head - 1)
         return last is None or mark.offset > last.offset
 
-    def _replace(self, message_id: str, by: Logged) -> None:
-        old = self._entries.get(self._ids.get(message_id, -1))
-        if old is None or old.message_id != message_id:
-            return
-        new = self._entries[self._ids[message_id]] = old.replaced(by)
-        self.bytes += new.size - old.size
-        self.rewritten += 1
-
     def _start(self) -> Located:
         first = self._entries.get(self.floor)
         if self._below is None and (first is None or first.offset <= FIRST_OFFSETS):
@@ -168,8 +172,7 @@ class Journal:
         return low
 
     def _evict(self) -> None:
-        self._below = self._entries.pop(self.floor)
-        self.bytes -= self._below.size
+        self._below = self._entries.take(self.floor)
         self.floor += 1
 
     def _forget(self) -> None:

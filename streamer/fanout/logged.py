@@ -1,5 +1,8 @@
 # -*- test-case-name: tests.unit.test_fanout_journal -*-
-"""One event as the journal holds it, checked before it may stand in everybody's frame; and what a deletion deletes."""
+"""One event as the journal holds it, checked before it may stand in everybody's frame.
+
+And what it takes back: a deletion a post, a scrub the locations of an author's posts.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from msgspec import Meta
 
 from streamer.errors import DecodeError
 from streamer.fanout.position import written
+from streamer.fanout.scrubs import SCRUB, Located, Scrub, located, scrub, without_location
 from streamer.message import CLOUDEVENT, Entry, Message
 
 EVENT_LIMIT = 256_000  # bytes of one event; longer ones are not events for a browser
-DELETE = "streamer.delete"  # the type of an event that must reach every client
+DELETE = "streamer.delete"
+TAKE_BACK = frozenset({DELETE, SCRUB})  # types of events that must reach every client
 OF_A_POST = ("post", "geo", "notice")  # kinds of events that hold something of a post's
 
 Word = Annotated[str, Meta(min_length=1)]
@@ -37,8 +42,10 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
     """One event; `event` is its JSON.
 
     Args:
-        deletion: every client is sent it, whatever it subscribed to.
-        gone: `message_id` of the events that it leaves nothing of; only a deletion has some.
+        deletion: it takes something back, so every client is sent it, whatever it subscribed to.
+        gone: `message_id` of the events that it leaves nothing of; only the deletion of a post has some.
+        scrub: the locations that it takes back, if it is a scrub.
+        located: whose location it holds, if it holds one and says whose.
     """
 
     offset: int
@@ -47,6 +54,8 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
     message_id: str
     deletion: bool = False
     gone: tuple[str, ...] = ()
+    scrub: Scrub | None = None
+    located: Located | None = None
 
     @property
     def position(self) -> str:
@@ -62,6 +71,12 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
         """This entry with another's content: place and position stay what they are."""
         return Logged(self.offset, self.topic, by.event, self.message_id, self.deletion)
 
+    def scrubbed(self, by: Logged) -> Logged:
+        """This entry without its location: a post goes on without one, a location itself is replaced."""
+        if self.located is None or self.located.whole:
+            return self.replaced(by)
+        return Logged(self.offset, self.topic, without_location(self.event), self.message_id, self.deletion)
+
 
 def logged(entry: Entry) -> Logged:
     """Check an entry of the log.
@@ -71,11 +86,20 @@ def logged(entry: Entry) -> Logged:
     """
     message = entry.message
     attributes = _checked(message)
-    deletion = attributes.type == DELETE
+    type_, source, data = attributes.type, attributes.source, attributes.data
     gone: tuple[str, ...] = ()
-    if deletion and isinstance(attributes.data, dict):
-        gone = tuple(f"{attributes.source}#{kind}:{attributes.data.get('id')}" for kind in OF_A_POST)
-    return Logged(entry.offset, message.topic, message.body, message.message_id, deletion, gone)
+    if type_ == DELETE and isinstance(data, dict):
+        gone = tuple(f"{source}#{kind}:{data.get('id')}" for kind in OF_A_POST)
+    return Logged(
+        entry.offset,
+        message.topic,
+        message.body,
+        message.message_id,
+        type_ in TAKE_BACK,
+        gone,
+        scrub(source, data) if type_ == SCRUB else None,
+        located(type_, source, data),
+    )
 
 
 def _checked(message: Message) -> _Attributes:

@@ -54,6 +54,10 @@ whatever its patterns, for whoever holds the post must drop it. `replayed` count
 N matching events and the deletions among and after them. Events of the post that the relay remembers are replaced by
 the deletion, which therefore can come more than once; drop repeats by `source` and `id`.
 
+So is one of the type `streamer.scrub`, which takes locations back: forget those you hold of the author `data.author`
+(an id), for all posts up to and with `data.up_to` (an id; ids are compared as numbers), also where such a post comes
+later. Remembered events of the type `streamer.geo` are replaced by it, and posts are remembered without their `geo`.
+
 **Order.** Live events come in the order of the log. History that a new subscription asks for comes in the order of the
 log too, before newer live ones; events that other subscriptions of the connection brought already are left out of it.
 Unsubscribing forgets that; asking for history again sends it again.

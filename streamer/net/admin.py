@@ -1,5 +1,5 @@
-# -*- test-case-name: tests.unit.test_metrics -*-
-"""`/live /ready /metrics /status`, for operators and their monitors.
+# -*- test-case-name: tests.unit.test_net_admin -*-
+"""`/live /ready /metrics /status`, for operators and their monitors; the streamer's has the pages of `control` too.
 
 `/live` answers while the reactor turns. `/ready` is 503 whenever a user would say "it doesn't work", with the
 reasons in its body. `/metrics` is the Prometheus text format 0.0.4
@@ -8,34 +8,51 @@ reasons in its body. `/metrics` is the Prometheus text format 0.0.4
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
-from twisted.web.http import NOT_FOUND, SERVICE_UNAVAILABLE
+from twisted.web.http import NOT_ALLOWED, NOT_FOUND, SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from streamer.interfaces import IControl
 from streamer.metrics import Metrics
+from streamer.net.assets import whole
+from streamer.net.control import BODY_LIMIT, control_pages
+from streamer.secrets import Secret
 
 Status = Callable[[], Mapping[str, Any]]
 Troubles = Callable[[], list[str]]  # sentences; empty means ready
 IDLE_TIMEOUT = 60  # seconds
+DISCARD_LIMIT = 16_000_000  # bytes of a body that is too long, read only so that the client comes to see the answer
 
 
-def admin_site(metrics: Metrics, status: Status, troubles: Troubles) -> Site:
+def admin_site(
+    metrics: Metrics,
+    status: Status,
+    troubles: Troubles,
+    control: IControl | None = None,
+    token: Secret | None = None,
+) -> Site:
     """The admin endpoint of one process.
 
     Args:
         status: what `/status` shows, as JSON.
         troubles: why the process is not ready.
+        control: what an operator may do here; None where there is nothing to do.
+        token: asked of whoever would do it, never of those who only look; see `net.permission`.
     """
-    root = _Root()
+    pages = {} if control is None else control_pages(control, token)
+    root = _Root(["live", "ready", "metrics", "status", *(name.decode() for name in pages)])
     root.putChild(b"live", _Page("text/plain", lambda: (200, b"live\n")))
     root.putChild(b"ready", _Page("text/plain", lambda: _ready(troubles())))
     root.putChild(b"metrics", _Page("text/plain; version=0.0.4", lambda: (200, render(metrics).encode())))
     root.putChild(b"status", _Page("application/json", lambda: (200, msgspec.json.encode(status()))))
-    return _QuietSite(root, timeout=IDLE_TIMEOUT)
+    for name, page in pages.items():
+        root.putChild(name, page)
+    return _QuietSite(root, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False)
 
 
 def render(metrics: Metrics) -> str:
@@ -52,9 +69,27 @@ def render(metrics: Metrics) -> str:
     return "\n".join(lines) + "\n"
 
 
+class _BoundedRequest(Request):
+    """A request whose body is held in memory, up to a limit: one byte more than may be, so that it shows."""
+
+    _read = 0  # bytes of the body so far, kept or not
+
+    def gotLength(self, length: int | None) -> None:
+        """Make no temporary file, whatever length is promised."""
+        self.content = io.BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what may be kept; hang up on what does not end."""
+        kept, self._read = self._read, self._read + len(data)
+        cast(io.BytesIO, self.content).write(data[: max(0, BODY_LIMIT + 1 - kept)])
+        if kept <= DISCARD_LIMIT < self._read:
+            cast(Any, self.channel).loseConnection()
+
+
 class _QuietSite(Site):
     """Monitors ask every few seconds; an access log of that helps nobody."""
 
+    requestFactory = _BoundedRequest
     noisy = False
 
     def log(self, request: object) -> None:
@@ -79,14 +114,23 @@ class _Page(Resource):
         self._content_type = content_type
         self._answer = answer
 
-    def render_GET(self, request: Request) -> bytes:
+    def render(self, request: Request) -> bytes:
+        """The answer; on a page that is there, none but those who read."""
         code, body = self._answer()
+        if request.method not in (b"GET", b"HEAD") and code != NOT_FOUND:
+            request.setHeader(b"allow", b"GET, HEAD")
+            code, body = NOT_ALLOWED, b"this page is only read\n"
         request.setResponseCode(code)
         request.setHeader(b"content-type", self._content_type.encode())
         request.setHeader(b"cache-control", b"no-store")
-        return body
+        return whole(request, body)
 
 
 class _Root(Resource):
+    def __init__(self, names: Sequence[str]) -> None:
+        Resource.__init__(self)
+        *most, last = (f"/{name}" for name in names)
+        self._known = f"there are {', '.join(most)} and {last}\n".encode()
+
     def getChild(self, path: bytes, request: Request) -> Resource:
-        return _Page("text/plain", lambda: (NOT_FOUND, b"there are /live, /ready, /metrics and /status\n"))
+        return _Page("text/plain", lambda: (NOT_FOUND, self._known))

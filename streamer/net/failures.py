@@ -37,7 +37,8 @@ def ending(failure: Failure, doing: str) -> Ending:
     """
     inner = _innermost(failure)
     if isinstance(inner, ResponseDone | PotentialDataLoss | error.ConnectionDone):
-        return Ending(cause=backoff.NETWORK, detail=f"the upstream closed the connection {doing}")
+        whole = isinstance(inner, ResponseDone)
+        return Ending(cause=backoff.NETWORK, detail=f"the upstream closed the connection {doing}", whole=whole)
     if isinstance(inner, DecodeError):
         return Ending(cause=backoff.HTTP, detail=f"{inner} {doing}")
     cause = backoff.NETWORK if isinstance(inner, _NETWORK) or inner is not failure.value else backoff.UNEXPECTED

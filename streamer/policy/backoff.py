@@ -11,7 +11,9 @@ healthy session.
 
 from __future__ import annotations
 
+import email.utils
 from collections.abc import Callable, Mapping
+from datetime import UTC
 
 import attrs
 
@@ -19,6 +21,7 @@ NETWORK = "network"
 HTTP = "http"
 RATE_LIMIT = "rate-limit"
 CONNECTION_LIMIT = "connection-limit"
+USAGE_CAP = "usage-cap"
 AUTHORISATION = "authorisation"
 REFUSED = "refused"
 NO_RULES = "no-rules"
@@ -64,28 +67,38 @@ class Row:
 
 
 CAUSES: Mapping[str, Row] = {
-    # "TCP/IP level network errors: back off linearly by 250 ms, up to 16 s"; a drop of a good connection: at once.
+    # "Back off linearly for TCP/IP level network errors", 250 ms a step, up to 16 s; at once where what was lost had
+    # been a good connection: https://docs.x.com/x-api/fundamentals/handling-disconnections
     NETWORK: Row(linear(0.25, 16), at_once=True),
-    # "HTTP errors for which reconnecting would be appropriate: exponentially from 5 s, up to 320 s".
+    # 5xx and whatever else is worth another try: exponentially from 5 s, up to 320 s (same page).
     HTTP: Row(doubling(5, 320)),
-    # "HTTP 429: exponentially from 1 minute"; no cap is given, ours is 16 minutes or the upstream's own figure.
+    # 420, 429: exponentially from a minute, and each 429 lengthens the ban (same page). No cap is given: ours is
+    # 16 minutes, or the upstream's own figure where that is later. 420 is the v1.1 streams' number for it:
+    # https://developer.twitter.com/en/docs/twitter-api/v1/tweets/filter-realtime/guides/connecting
     RATE_LIMIT: Row(doubling(60, 960), alarm=True),
     # 429 TooManyConnections is no rate limit: the server has not yet noticed that our last connection is gone.
-    # After an abrupt close the first retry always fails, one after 5 s works: plhery/node-twitter-api-v2#92.
+    # After an abrupt close the first retry always fails, one after 5 s works:
+    # https://github.com/plhery/node-twitter-api-v2/issues/92, https://github.com/tweepy/tweepy/issues/1962
     CONNECTION_LIMIT: Row(doubling(5, 320)),
-    # 401, 403: nothing but an operator helps, yet tokens get repaired behind our back, so probe slowly.
+    # The problem "usage-capped": what was paid for is used up until the day or month is over, or somebody buys more:
+    # https://docs.x.com/x-api/fundamentals/post-cap
+    USAGE_CAP: Row(doubling(900, 3600), alarm=True),
+    # 401, 403: nothing but an operator helps, yet tokens get repaired behind our back, so probe slowly:
+    # https://docs.x.com/x-api/fundamentals/response-codes-and-errors
     AUTHORISATION: Row(doubling(300, 3600), alarm=True),
-    # 400, 404, 406, 413, 416: the request itself is wrong; the same one again stays wrong.
+    # 400, 404, 406, 413, 416: the request itself is wrong; the same one again stays wrong (same page).
     REFUSED: Row(None, alarm=True),
-    # 409: the stream has no rules; they can be added from elsewhere.
+    # 409: the stream has no rules (same page); they can be added from elsewhere.
     NO_RULES: Row(doubling(60, 960), alarm=True),
-    # In-stream "operational-disconnect" and its like: the upstream restarts; treated as a drop.
+    # In-stream "operational-disconnect" and its like: the upstream restarts; treated as a drop:
+    # https://docs.x.com/x-api/fundamentals/handling-disconnections
     DISCONNECT: Row(linear(0.25, 16), at_once=True),
-    # In-stream SlowReader: reconnecting at once would be cut off again.
+    # In-stream SlowReader, "client is too slow": at once we would only be cut off again:
+    # https://docs.x.com/x-api/fundamentals/consuming-streaming-data
     SLOW: Row(doubling(5, 320), alarm=True),
-    # "No data, not even a keep-alive, for 20 s: reconnect".
+    # "No data, not even a keep-alive, for 20 s: reconnect" (same page).
     STALL: Row(linear(0.25, 16), at_once=True),
-    # Our own mistake: never hammer an upstream with it.
+    # Our own mistake, 0.25 to 16 s: never hammer an upstream with it.
     UNEXPECTED: Row(doubling(0.25, 16), alarm=True),
 }
 
@@ -94,6 +107,27 @@ PROFILES: Mapping[str, Mapping[str, Row]] = {
     # The series of the 2010 consumers: 10 s, then 30, 70, 150, 240 (each twice the last plus ten).
     "2010": {**CAUSES, HTTP: Row(series(10, 30, 70, 150, 240))},
 }
+
+
+def retry_after(written: str | None, now: float) -> float | None:
+    """What a `Retry-After` header asks for, in seconds from `now` (seconds since the epoch).
+
+    It may be a number of seconds or an HTTP date: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+
+    Returns:
+        None where it is missing, past or nonsense.
+    """
+    if written is None:
+        return None
+    text = written.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text) if 0 < len(text.lstrip("0")) < 16 else None
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+        wait = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return wait if wait > 0 else None
 
 
 @attrs.define

@@ -21,6 +21,12 @@ class Recent:
     limit: int = IDS_KEPT
     _ids: OrderedDict[str, None] = attrs.field(factory=OrderedDict)  # a dict would scan its gaps to find the oldest
 
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def seen(self, id_: str) -> bool:
         """Whether the id was among the last `limit`; it is remembered from now on."""
         if id_ in self._ids:

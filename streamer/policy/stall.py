@@ -43,3 +43,21 @@ class Vitals:
         """It lasted, by its last byte, `HEALTHY_AFTER` seconds, or with a new item in it `LEAST_SESSION`."""
         lasted = self.last_byte - self.opened
         return lasted >= (LEAST_SESSION if self.items else HEALTHY_AFTER)
+
+
+@attrs.define
+class Staleness:
+    """An open stream without items: nothing is wrong with the connection, but somebody should know.
+
+    Args:
+        after: seconds without an item; 0 never minds.
+    """
+
+    after: float
+    stale: bool = False
+
+    def look(self, quiet: float, *, connected: bool) -> bool:
+        """Judge `quiet` seconds without an item; says whether the judgement is another than before."""
+        before = self.stale
+        self.stale = connected and 0 < self.after <= quiet
+        return self.stale != before

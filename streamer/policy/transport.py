@@ -1,8 +1,12 @@
 # -*- test-case-name: tests.unit.test_policy_small -*-
-"""Which URLs may carry credentials: TLS anywhere, plain text on this machine only."""
+"""Credentials on their way to an upstream: which URLs may carry them, what they may look like, how to tell them apart.
+
+TLS anywhere, plain text on this machine only.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -30,15 +34,29 @@ def checked_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def checked_token(token: str) -> str:
+def checked_token(token: str, name: str = "token") -> str:
     """A secret that goes into a header.
+
+    Args:
+        name: of the key in the configuration, for the message.
 
     Raises:
         ValueError: it is empty, or holds what no header may; the text does not show it.
     """
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("token must be printable ASCII without spaces, and not empty; look for a stray line end")
+        raise ValueError(f"{name} must be printable ASCII without spaces, and not empty; look for a stray line end")
     return token
+
+
+def account(base_url: str, *identity: str) -> str:
+    """An opaque name for whom the upstream counts together: equal for the same account, and nothing to be read in it.
+
+    Args:
+        identity: what names the account. A token that is random may be part of it; a password may not, for it could
+            be guessed from its hash.
+    """
+    said = "\x00".join((base_url, *identity))
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def is_loopback(host: str) -> bool:

@@ -12,17 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
+from twisted.internet.threads import deferToThreadPool
 
 from streamer.bus.factory import bus_for_url
-from streamer.interfaces import IBus, IEventKind, IHydrator
+from streamer.interfaces import IBus, IControl, IEventKind, IHydrator
 from streamer.metrics import Metrics
 from streamer.net.admin import Status, Troubles, admin_site
 from streamer.net.client import UpstreamClient, agents
 from streamer.registry import find
 from streamer.services.enrich import EnrichService
 from streamer.services.fatal import Fatal, ends_process
+from streamer.services.garbage import Garbage
+from streamer.services.intake import Limits
 from streamer.services.listening import ListeningService
 from streamer.services.relay import RelayService
+from streamer.services.sourcing import Sourcing, kept_in
 from streamer.services.staged import Staged
 from streamer.services.streamer import StreamerService
 from streamer.tables import Settings
@@ -48,6 +52,7 @@ def assemble(settings: Settings, reactor: Any, roles: Sequence[str], sources: Se
     metrics, fatal = Metrics(), ends_process(reactor)
     bus = IBus(bus_for_url(settings.bus.url.reveal(), reactor, metrics, "-".join(roles)))
     whole = Staged()
+    whole.addService(Garbage())
     whole.addService(bus)
     parts: dict[str, Any] = {}
     for role in ROLES:
@@ -55,7 +60,8 @@ def assemble(settings: Settings, reactor: Any, roles: Sequence[str], sources: Se
             parts[role] = ROLES[role](settings, bus, Process(reactor, metrics, fatal, sources))
             whole.addService(parts[role])
     endpoint = getattr(settings, roles[-1]).admin
-    site = admin_site(metrics, *_views(bus, parts))
+    control = IControl(parts["streamer"]) if "streamer" in parts else None
+    site = admin_site(metrics, *_views(bus, parts), control, settings.streamer.token)
     setting = f"[{roles[-1]}] admin"
     whole.addService(ListeningService("The admin endpoint", setting, endpoint, site, reactor, fatal))
     return whole
@@ -80,10 +86,26 @@ def _enrich(settings: Settings, bus: IBus, process: Process) -> EnrichService:
 
 
 def _streamer(settings: Settings, bus: IBus, process: Process) -> StreamerService:
-    client = UpstreamClient(agents(process.reactor), process.reactor, settings.streamer.user_agent)
+    streamer, reactor, directory = settings.streamer, process.reactor, settings.state.directory
+    keeper = kept_in(
+        directory,
+        reactor,
+        lambda function: deferToThreadPool(reactor, reactor.getThreadPool(), function),
+        spool=bus.durable and streamer.spool_bytes > 0,  # a bus that forgets with us needs no disk
+        synchronous=streamer.spool_sync,
+    )
+    sourcing = Sourcing(
+        bus,
+        UpstreamClient(agents(reactor), reactor, streamer.user_agent),
+        reactor,
+        process.metrics,
+        _jitter,
+        process.fatal,
+        keeper if directory else lambda name: None,
+        Limits(streamer.spool_bytes, frozenset(streamer.shed)),
+    )
     names = process.sources or settings.sources
-    sources = [settings.sources[name].source for name in names]
-    return StreamerService(bus, sources, client, process.reactor, process.metrics, _jitter)
+    return StreamerService({name: settings.sources[name] for name in names}, sourcing)
 
 
 def _jitter() -> float:

@@ -19,14 +19,15 @@ from twisted.python.failure import Failure
 from streamer import metrics as m
 from streamer.activity import Activity
 from streamer.errors import BusError, DecodeError, MessageRefused
+from streamer.gap import KIND as GAP
 from streamer.interfaces import IEventKind, IHydrator, ISource
 from streamer.message import ABSENT, Decision, Delivery, Event, Item, Message
 from streamer.metrics import Metrics
 from streamer.policy.sample import Sample
 
-# Items about a stream and not of it. They have no body a source could decode, and events are derived all the same:
-# most kinds find nothing in them.
-ABOUT_THE_STREAM = frozenset({"limit", "warning", "disconnect", "gap"})
+# Kinds whose items no source is asked to decode, so that none need be configured here: what the stream says about
+# itself and its posts stays on `streamer.raw` for those who want it and becomes no event; a gap is our own word.
+NEVER_DECODED = frozenset({"limit", "warning", "disconnect", "withheld", GAP})
 SAMPLE_BYTES = 200  # of an undecodable item that go to the log
 
 
@@ -59,8 +60,9 @@ class Enricher:
     async def handle(self, delivery: Delivery) -> Decision:
         """Enrich one item; see `interfaces.Handler`.
 
-        An exception from an event kind is a fault of ours and is left to the bus, which logs it and tries again up
-        to the delivery limit.
+        An item that cannot be read is rejected: a DecodeError comes from its source, or from the event kind of an
+        item that no source decodes. Any other exception from an event kind is a fault of ours and is left to the bus,
+        which logs it and tries again up to the delivery limit.
         """
         self.in_hand += 1
         try:
@@ -70,21 +72,22 @@ class Enricher:
                 return self._reject(delivery.message, error)
             try:
                 activity = self._decode(item)
+                if activity.kind not in NEVER_DECODED:
+                    activity = await self._hydrate(activity)
+                events = self._derive(activity)
             except DecodeError as error:
                 return self._reject(delivery.message, error)
-            if activity.kind not in ABOUT_THE_STREAM:
-                activity = await self._hydrate(activity)
-            return await self._publish(self._derive(activity))
+            return await self._publish(events)
         finally:
             self.in_hand -= 1
 
     def _decode(self, item: Item) -> Activity:
+        if item.kind in NEVER_DECODED:
+            return Activity(item=item, kind=item.kind, id=item.id)
         source = self.sources.get(item.source)
         if source is None:
             known = ", ".join(self.sources) or "none"
             raise DecodeError(f"no source {item.source!r} is configured here (known: {known})")
-        if item.kind in ABOUT_THE_STREAM:
-            return Activity(item=item, kind=item.kind, id=item.id)
         return source.decode(item)
 
     def _reject(self, message: Message, error: Exception) -> Decision:

@@ -1,8 +1,7 @@
 # -*- test-case-name: tests.unit.test_services_follower -*-
-"""One source: connect, read, wait, again.
+"""One source, followed: carries out the course's commands and tells it what happened.
 
-One party drives, so this is a loop and not a state machine; cancelling its Deferred stops it wherever it is.
-Whatever ends a connection becomes an `Ending`, and `policy.backoff` alone decides what follows.
+Whatever ends a connection becomes an `Ending`, and `policy.course` alone decides what follows.
 """
 
 from __future__ import annotations
@@ -11,128 +10,173 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer import metrics as m
 from streamer.interfaces import ISource
+from streamer.message import Item
 from streamer.metrics import Metrics
-from streamer.net import failures
 from streamer.net.client import UpstreamClient
 from streamer.policy import backoff
-from streamer.policy.backoff import Backoff
-from streamer.services.intake import Intake
-from streamer.services.reading import Reading
+from streamer.policy.course import Course, State
+from streamer.policy.legs import Command, Open
+from streamer.policy.overlap import Overlap
+from streamer.services.alarm import Alarm
+from streamer.services.leg import Leg
+from streamer.services.progress import Progress
 from streamer.upstream import Ending
 
-DRAIN = 10.0  # seconds that a stop waits for the bus to confirm what was read
+UP = frozenset({State.STREAMING, State.RENEWING})
 
 
 @attrs.define(eq=False)
-class Follower(Service):
-    """Follows one source for as long as it runs.
+class Follower:
+    """The connections of one source.
 
     Args:
-        jitter: between -1 and 1, for the back-off.
+        wanted: the source as it is wanted now; each new connection is made for that.
+        connected_as: told as what a connection was accepted.
+        refused: told when the upstream refuses what is wanted; says whether something else is wanted now.
     """
 
-    source: ISource
+    wanted: ISource
     client: UpstreamClient
-    intake: Intake
+    progress: Progress
+    course: Course
     clock: IReactorTime
     metrics: Metrics
-    jitter: Callable[[], float]
-    state: str = "stopped"  # a sentence for the operator; nothing is decided by it
-    connected: bool = False
-    _loop: Deferred[None] = attrs.field(factory=lambda: succeed(None))
+    connected_as: Callable[[ISource], None] = lambda source: None
+    refused: Callable[[Ending], bool] = lambda ending: False
+    said: str = ""  # how the last connection ended, for the operator; nothing is decided by it
+    live: ISource | None = None  # as the upstream knows it
+    _legs: dict[int, Leg] = attrs.field(factory=dict)
+    _asked: list[Leg] = attrs.field(factory=list)  # to be opened at the end of this step
+    _overlap: Overlap | None = None
+    _alarm: Alarm = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: Alarm(self.clock, lambda: self.drive(self.course.wake)), takes_self=True),
+    )
 
     log = Logger()
 
-    def startService(self) -> None:
-        """Begin to follow."""
-        Service.startService(self)
-        self._loop = Deferred.fromCoroutine(self._follow())
+    @property
+    def connected(self) -> bool:
+        """A stream is open."""
+        return self.course.state in UP
 
-    def stopService(self) -> Deferred[None]:
-        """Hang up at once, wherever the loop is; fires when the bus has answered for what was read."""
-        Service.stopService(self)  # first, so that the loop knows what its cancellation means
-        self._loop.cancel()
-        return Deferred.fromCoroutine(self._drain())
+    @property
+    def newest(self) -> ISource | None:
+        """The source as the newest connection was made for; None without any."""
+        return self._legs[max(self._legs)].source if self._legs else None
 
-    async def _drain(self) -> None:
-        await self._loop
-        try:
-            await self.intake.drained().addTimeout(DRAIN, self.clock)
-        except Exception:
-            self.log.warn("{source} stops with items that the bus has not confirmed.", source=self.source.name)
-        self.state = "stopped"
+    def drive(self, step: Callable[[float], Any], ended: int | None = None) -> None:
+        """Let the course take a step, `step(now)`, and do what follows from it.
 
-    async def _follow(self) -> None:
-        try:
-            delays = Backoff(backoff.PROFILES[self.source.profile], self.jitter)
-            while True:
-                ending, healthy = await self._connect()
-                self._set_connected(False)
-                self.metrics.add(m.ENDINGS, self.source.name, ending.cause)
-                delay = delays.after(ending.cause, healthy=healthy, retry_after=ending.retry_after)
-                self._tell(ending, delay)
-                if delay is None:
-                    await Deferred()  # until stopped; only another configuration can help
-                else:
-                    await deferLater(self.clock, delay)
-        except CancelledError:
-            self._set_connected(False)
-        except Exception as error:
-            self._set_connected(False)
-            self.state = f"stopped by a defect of ours: {type(error).__name__}: {error}"
-            self.log.failure("while following {source}; this is a defect", source=self.source.name)
+        Args:
+            ended: the connection whose end the step is about.
+        """
+        before = self.course.legs.current
+        retiring = None if before is None or before == ended else self._legs[before]
+        step(self.clock.seconds())
+        current = self.course.legs.current
+        if current is not None and current != before:
+            self._take_over(self._legs[current], retiring)
+        if self.course.state is not State.RENEWING:
+            self._overlap = None
+        self._alarm.set(self.course.wake_at)
+        self.metrics.set(m.SOURCE_CONNECTED, self.wanted.name, to=int(self.connected))
+        asked, self._asked = self._asked, []
+        for leg in asked:  # now, for they may end at once, which is another step
+            self._run(leg)
 
-    async def _connect(self) -> tuple[Ending, bool]:
-        """One connection, from its first byte to its last; returns why it ended and whether it was healthy."""
-        self.state = "connecting"
-        try:
-            ending = await self._prepare()
-            if ending is not None:
-                return ending, False
-            now_ms = int(self.clock.seconds() * 1000)
-            opened = await self.client.open(self.source.request(self.intake.checkpoint.reached, now_ms))
-            if opened.answer.code != 200:
-                return self.source.refusal(await self.client.read(opened)), False
-        except Exception as error:
-            if not self.running:  # our own stop; Agent wraps the cancellation in errors of its own
-                raise CancelledError from error
-            ending = failures.ending(Failure(), "while connecting")
-            if ending.cause == backoff.UNEXPECTED:
-                self.log.failure("while connecting {source}", source=self.source.name)
-            return ending, False
-        self._set_connected(True)
-        self.state = "connected"
-        self.log.info("{source} is connected.", source=self.source.name)
-        return await Reading(self.source, self.intake, self.clock, self.metrics).run(opened)
+    def carry_out(self, command: Command) -> None:
+        """Open or close a connection, as the course says."""
+        if not isinstance(command, Open):
+            self.progress.cause = "renewal"
+            self._legs.pop(command.leg).close()
+            return
+        source, progress = self.wanted, self.progress
+        leg = Leg(
+            command.leg, source, progress.resume, self, self.client, progress.intake, self.clock, self.metrics
+        )  # fmt: skip
+        if self._legs:
+            self._overlap = Overlap()
+            self.metrics.add(m.RENEWALS, source.name, "make-before-break")
+        elif progress.cause == "renewal":
+            self.metrics.add(m.RENEWALS, source.name, "break-before-make")
+        self._legs[command.leg] = leg
+        self._asked.append(leg)
 
-    async def _prepare(self) -> Ending | None:
-        steps = self.source.prepare()
-        response: Any = None
-        while True:
-            try:
-                request = steps.send(response)
-            except StopIteration as done:
-                result: Ending | None = done.value
-                return result
-            response = await self.client.fetch(request)
+    def leg_connected(self, leg: Leg) -> None:
+        """See `leg.Owner`."""
+        self.log.info("{source} is connected.", source=leg.source.name)
+        self.drive(lambda now: self.course.connected(leg.number))
 
-    def _set_connected(self, connected: bool) -> None:
-        self.connected = connected
-        self.metrics.set(m.SOURCE_CONNECTED, self.source.name, to=int(connected))
+    def leg_took(self, leg: Leg, items: list[Item]) -> int:
+        """See `leg.Owner`."""
+        new = self.progress.take(items)
+        if self._overlap is not None:
+            late = leg.number == self.course.legs.successor
+            met = [self._overlap.note(item.id, new=late) for item in items]
+            if any(met):
+                self.drive(lambda now: self.course.met())
+        return new
 
-    def _tell(self, ending: Ending, delay: float | None) -> None:
-        row = backoff.PROFILES[self.source.profile][ending.cause]
-        what = "stopped until the configuration changes" if delay is None else f"next try in {delay:.2f} s"
-        self.state = f"{ending.cause}: {ending.detail}; {what}"
+    def leg_heard(self, leg: Leg) -> None:
+        """See `leg.Owner`."""
+        if leg.number == self.course.legs.current:
+            self.progress.heard(leg)
+        elif self.course.state is State.RENEWING and self.course.wake_at is None:
+            self.drive(lambda now: self.course.delivering(leg.number, now))
+
+    def leg_lost(self, count: int) -> None:
+        """See `leg.Owner`."""
+        self.progress.lost("limit", count)
+
+    def _take_over(self, leg: Leg, retiring: Leg | None) -> None:
+        self.live = leg.source
+        if retiring is None:
+            self.progress.begin(leg)
+        else:
+            unmet = self._overlap is not None and self._overlap.delivered and not self._overlap.met
+            self.progress.follow(leg, behind=retiring if unmet else None)
+        self.connected_as(leg.source)
+
+    def _run(self, leg: Leg) -> None:
+        name = leg.source.name
+
+        def failed(failure: Failure) -> None:
+            if leg.over and failure.check(CancelledError):
+                return
+            self.log.failure("while following {source}; this is a defect", failure, source=name)
+            self._ended(leg, Ending(cause=backoff.UNEXPECTED, detail=repr(failure.value)), False)
+
+        if not leg.over:
+            running = leg.run()
+            running.addCallbacks(lambda result: self._ended(leg, *result), failed)
+            running.addErrback(lambda failure: self.log.failure("while following {source}", failure, source=name))
+
+    def _ended(self, leg: Leg, ending: Ending, healthy: bool) -> None:
+        leg.over = True
+        self._legs.pop(leg.number, None)
+        name = leg.source.name
+        self.metrics.add(m.ENDINGS, name, ending.cause)
+        self.progress.cause = ending.cause
+        goes_back = ending.cause == backoff.REFUSED and self.refused(ending)
+        delays: list[float | None] = []
+        self.drive(lambda now: delays.append(self.course.ended(leg.number, ending, healthy, now)), leg.number)
+        if goes_back:  # to what the upstream took before
+            self.drive(lambda now: self.course.update(now, 0, asked=False))
+        delay = delays[0]
+        if self.connected:
+            what = "another connection goes on"
+        else:
+            what = "stopped until the configuration changes" if delay is None else f"next try in {delay:.2f} s"
+        self.said = f"{ending.cause}: {ending.detail}; {what}"
+        row = backoff.PROFILES[leg.source.profile][ending.cause]
         say = self.log.error if row.alarm else self.log.info
-        say("{source} ended, {cause}: {detail}; {what}.", source=self.source.name, cause=ending.cause,
-            detail=ending.detail, what=what)  # fmt: skip
+        say("{source} ended, {cause}: {detail}; {what}.", source=name, cause=ending.cause, detail=ending.detail,
+            what=what)  # fmt: skip

@@ -1,106 +1,142 @@
 # -*- test-case-name: tests.unit.test_services_intake -*-
-"""Items of one source → the bus, never more than its window at a time.
+"""What connections bring → the outflow: repeats dropped, everything counted, a pause where there is no room.
 
-When the window is full the connection is told to pause, so that the upstream's bytes wait in the sockets instead
-of in our memory; it reads on when half of the window is confirmed.
+When there is no room the connections are told to pause, so that the upstream's bytes wait in the sockets instead of
+in our memory; or items of the kinds named for it are shed, as configured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from streamer import metrics as m
-from streamer.errors import BusStopped, MessageRefused
 from streamer.interfaces import IBus
 from streamer.message import Item
 from streamer.metrics import Metrics
-from streamer.policy.checkpoint import Checkpoint, Ticket
+from streamer.net.stream import StreamBody
 from streamer.policy.dedupe import Recent
+from streamer.services.outflow import Outflow
+from streamer.upstream import Resume
+
+SPARE = 1.1  # times the limit of the spool: what the kinds that are not shed may still take
+ROOM = 0.9  # times the limit: below it there is room again
 
 
-def _nothing() -> None:
-    """No connection is open, so there is nothing to pause."""
+@attrs.frozen
+class Limits:
+    """What the operator allows a source to keep on disk.
+
+    Args:
+        bytes: of items.
+        shed: kinds to drop beyond that; reading pauses where none is named.
+    """
+
+    bytes: int = 0
+    shed: frozenset[str] = frozenset()
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Intake:
-    """Hands the items of one source to the bus.
+    """The items of one source.
 
     Args:
         source: the configured name.
+        lost: told how many items were shed.
     """
 
     source: str
-    bus: IBus
+    outflow: Outflow
     metrics: Metrics
-    pause: Callable[[], None] = _nothing
-    resume: Callable[[], None] = _nothing
-    checkpoint: Checkpoint[int] = attrs.field(factory=Checkpoint)  # of the times items were received, ms
-    _recent: Recent = attrs.field(factory=Recent)
+    limits: Limits = Limits()
+    lost: Callable[[int], None] = lambda count: None
+    cursor: str | None = None  # of the last item that had one
     paused: bool = False
-    _quiet: list[Deferred[None]] = attrs.field(factory=list)
+    pauses: int = 0
+    _recent: Recent = attrs.field(factory=Recent)
+    _bodies: list[StreamBody] = attrs.field(factory=list)
 
     log = Logger()
 
-    def take(self, item: Item) -> bool:
-        """Publish an item, unless its id has just been seen; says whether it was new."""
-        if self._recent.seen(item.id):
-            self.metrics.add(m.REPEATED_ITEMS, self.source)
-            return False
-        self.metrics.add(m.ITEMS, self.source, item.kind)
-        ticket = self.checkpoint.begin(item.received)
-        published = self.bus.publish(item.message())
-        published.addCallbacks(lambda _: self._done(ticket), self._failed, errbackArgs=(item, ticket))
-        published.addErrback(lambda failure: self.log.failure("while handing {id} over", failure, id=item.id))
-        if not self.paused and len(self.checkpoint) >= self.bus.window:
-            self.paused = True
-            self.metrics.add(m.PAUSES, self.source)
-            self.pause()
-        self.metrics.set(m.UNCONFIRMED, self.source, to=len(self.checkpoint))
-        return True
+    @classmethod
+    def of(cls, source: str, bus: IBus, clock: object, metrics: Metrics, limits: Limits) -> Intake:
+        """An intake with its outflow."""
+        outflow = Outflow(bus, clock, lambda: None)  # type: ignore[arg-type]
+        made = cls(source, outflow, metrics, limits)
+        outflow.changed = made.weigh
+        return made
 
-    def drained(self) -> Deferred[None]:
-        """Fires when the bus has answered for everything that was taken."""
-        if not self.checkpoint:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._quiet.append(waiting)
-        return waiting
+    def take(self, items: Sequence[Item], safe_ms: int | None) -> int:
+        """Hand on the items that were not seen lately.
 
-    def attach(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        """A new connection reads for us; it starts as the window stands."""
-        self.pause, self.resume = pause, resume
+        Args:
+            safe_ms: up to when everything is ours, these not included.
+
+        Returns:
+            How many of them were new.
+        """
+        seen = self._recent.seen
+        fresh = [item for item in items if not seen(item.id)]
+        if len(fresh) < len(items):
+            self.metrics.add(m.REPEATED_ITEMS, self.source, by=len(items) - len(fresh))
+        new = len(fresh)
+        if fresh and self._full():
+            fresh = self._shed(fresh)
+        if fresh:
+            for kind, count in Counter([item.kind for item in fresh]).items():
+                self.metrics.add(m.ITEMS, self.source, kind, by=count)
+            self.cursor = next((item.cursor for item in reversed(fresh) if item.cursor is not None), self.cursor)
+            self.outflow.put(fresh, None if safe_ms is None else Resume(received=safe_ms, cursor=self.cursor))
+            self.weigh()
+        return new
+
+    def remember(self, ids: Iterable[str]) -> None:
+        """Items that are ours already, from an earlier process."""
+        for id_ in ids:
+            self._recent.seen(id_)
+
+    def attach(self, body: StreamBody) -> None:
+        """A new connection reads for us; it starts as things stand."""
+        self._bodies.append(body)
         if self.paused:
-            pause()
+            body.pause()
 
-    def detach(self) -> None:
+    def detach(self, body: StreamBody) -> None:
         """The connection is gone."""
-        self.pause = self.resume = _nothing
+        self._bodies.remove(body)
 
-    def _failed(self, failure: Failure, item: Item, ticket: Ticket[int]) -> None:
-        if failure.check(MessageRefused):
-            self.log.error(
-                "{source} dropped {id}: {reason}", source=self.source, id=item.id, reason=str(failure.value)
-            )
-            self._done(ticket)
-            return
-        failure.trap(BusStopped)  # not taken: the checkpoint stays before it, so that it comes again
-        self._recent.forget(item.id)
-        self.log.warn("{source} had not handed over {id} when the bus stopped.", source=self.source, id=item.id)
+    def weigh(self) -> None:
+        """Pause or go on, as there is room; and say how full we are."""
+        outflow, spooling = self.outflow, self.outflow.spooling
+        self.metrics.set(m.UNCONFIRMED, self.source, to=outflow.under_way.items)
+        if spooling is not None:
+            self.metrics.set(m.SPOOL_ITEMS, self.source, to=spooling.spool.items + len(spooling.pending))
+            self.metrics.set(m.SPOOL_BYTES, self.source, to=outflow.stored)
+        if self.paused:
+            if outflow.roomy and (spooling is None or outflow.stored <= self.limits.bytes * ROOM):
+                self.paused = False
+                for body in tuple(self._bodies):
+                    body.resume()
+        elif outflow.crowded or (spooling is not None and outflow.stored >= self._most()):
+            self.paused = True
+            self.pauses += 1
+            self.metrics.add(m.PAUSES, self.source)
+            for body in tuple(self._bodies):
+                body.pause()
 
-    def _done(self, ticket: Ticket[int]) -> None:
-        self.checkpoint.done(ticket)
-        unconfirmed = len(self.checkpoint)
-        self.metrics.set(m.UNCONFIRMED, self.source, to=unconfirmed)
-        if self.paused and unconfirmed <= self.bus.window // 2:
-            self.paused = False
-            self.resume()
-        if not unconfirmed:
-            quiet, self._quiet = self._quiet, []
-            for waiting in quiet:
-                waiting.callback(None)
+    def _full(self) -> bool:
+        return self.outflow.spooling is not None and self.outflow.stored >= self.limits.bytes
+
+    def _most(self) -> float:
+        return self.limits.bytes * (SPARE if self.limits.shed else 1.0)
+
+    def _shed(self, items: list[Item]) -> list[Item]:
+        kept = [item for item in items if item.kind not in self.limits.shed]
+        if len(kept) < len(items):
+            for kind, count in Counter([item.kind for item in items if item.kind in self.limits.shed]).items():
+                self.metrics.add(m.SHED, self.source, kind, by=count)
+            self.lost(len(items) - len(kept))
+        return kept

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -10,18 +13,43 @@ from twisted.logger import Logger
 
 from streamer import metrics as m
 from streamer.errors import DecodeError
-from streamer.interfaces import ISource
+from streamer.interfaces import Frame, IFramer, ISource
+from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.net import failures
 from streamer.net.client import Opened
 from streamer.net.stream import StreamBody
 from streamer.policy import backoff
+from streamer.policy.sample import Sample
 from streamer.policy.stall import Vitals
-from streamer.services.intake import Intake
-from streamer.upstream import Ending
+from streamer.upstream import Ending, Undelivered, Warned
+from streamer.wire.gunzip import Gunzip
 
-BAD_FRAMES_LOGGED = 10  # a connection; the rest is only counted
 SAMPLE = 200  # bytes of a bad frame that go to the log
+COMPRESSED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+
+
+class Sink(Protocol):
+    """Who takes what one connection brings."""
+
+    @property
+    def paused(self) -> bool:
+        """Nothing is to be read now, because the bus is behind."""
+
+    def took(self, items: list[Item]) -> int:
+        """Items came; returns how many were new."""
+
+    def said(self, word: Undelivered | Warned) -> None:
+        """The upstream says something about the stream."""
+
+    def heard(self, *, idle: bool) -> None:
+        """Bytes came, and all items in them have been taken; `idle` where none was begun besides."""
+
+    def attach(self, body: StreamBody) -> None:
+        """Pause and resume this body from now on."""
+
+    def detach(self, body: StreamBody) -> None:
+        """The body is gone."""
 
 
 @attrs.define(eq=False)
@@ -29,13 +57,13 @@ class Reading:
     """Reads one stream until it ends, in whatever way."""
 
     source: ISource
-    intake: Intake
+    sink: Sink
     clock: IReactorTime
     metrics: Metrics
     vitals: Vitals = attrs.field(init=False)
-    body: StreamBody = attrs.field(init=False)
+    framer: IFramer = attrs.field(init=False)
     _over: Deferred[Ending] = attrs.field(factory=Deferred, init=False)
-    _bad: int = 0
+    _bad: Sample = attrs.field(factory=Sample)
     _skipped: int = 0  # of the framer's, already counted
     _watch: IDelayedCall | None = None
 
@@ -44,66 +72,73 @@ class Reading:
     async def run(self, opened: Opened) -> tuple[Ending, bool]:
         """Read to the end; returns why it ended and whether the connection was healthy. Cancel to hang up."""
         self.vitals = Vitals(opened=self.clock.seconds(), stall_after=self.source.stall_after)
-        self.body = StreamBody(
-            self.source.framer(),
-            self._on_data,
-            lambda reason: self._end(failures.ending(reason, "while reading")),
-        )
-        opened.answer.deliverBody(self.body)
-        self.intake.attach(self.body.pause, self.body.resume)
+        encoding = opened.answer.headers.getRawHeaders(b"content-encoding", [b""])[-1].strip().lower()
+        framer = self.source.framer()
+        self.framer = Gunzip(framer) if encoding in COMPRESSED else framer
+        body = StreamBody(self._on_bytes, lambda reason: self._end(failures.ending(reason, "while reading")))
+        opened.answer.deliverBody(body)
+        self.sink.attach(body)
         self._arm(self.source.stall_after)
         try:
             ending = await self._over
         finally:
-            self.intake.detach()
-            self.body.close()
+            self.sink.detach(body)
+            body.close()
             opened.abort()
             if self._watch is not None and self._watch.active():
                 self._watch.cancel()
             self._count_rest()
         return ending, self.vitals.healthy
 
-    def _on_data(self, frames: list[bytes], size: int) -> None:
+    def _on_bytes(self, data: bytes) -> None:
+        if self._over.called:
+            return
         now = self.clock.seconds()
         self.vitals.heard(now)
-        self.metrics.add(m.ITEM_BYTES, self.source.name, by=size)
+        self.metrics.add(m.ITEM_BYTES, self.source.name, by=len(data))
         self.metrics.set(m.LAST_BYTE, self.source.name, to=now)
-        if frames:
-            self.metrics.set(m.LAST_ITEM, self.source.name, to=now)
-        self._count_skipped()
-        received_ms = int(now * 1000)
         try:
-            for frame in frames:
-                if self._over.called:
-                    return
-                self._frame(frame, received_ms)
+            self._take(self.framer.feed(data), int(now * 1000))
+            self.sink.heard(idle=not self.framer.pending)
+        except DecodeError as error:
+            self._end(Ending(cause=backoff.HTTP, detail=f"no stream that we can read: {error}"))
         except Exception as error:  # a mistake of ours; Agent would swallow it as a lost connection
             self.log.failure("while reading {source}", source=self.source.name)
             self._end(Ending(cause=backoff.UNEXPECTED, detail=f"{type(error).__name__} in our own code: {error}"))
+        self._count_skipped()
 
-    def _frame(self, frame: bytes, received_ms: int) -> None:
-        try:
-            outcomes = self.source.outcomes(frame, received_ms)
-        except DecodeError as error:
-            self._reject(frame, str(error))
-            return
-        for outcome in outcomes:
-            if isinstance(outcome, Ending):
-                self._end(outcome)
-                return
-            if self.intake.take(outcome):
-                self.vitals.items += 1
+    def _take(self, frames: Sequence[Frame], received_ms: int) -> None:
+        items: list[Item] = []
+        ending: Ending | None = None
+        outcomes_of = self.source.outcomes
+        for frame in frames:
+            try:
+                outcomes = outcomes_of(frame, received_ms)
+            except DecodeError as error:
+                self._reject(frame, str(error))
+                continue
+            for outcome in outcomes:
+                if isinstance(outcome, Item):
+                    items.append(outcome)
+                elif isinstance(outcome, Ending):
+                    ending = outcome
+                else:
+                    self.sink.said(outcome)
+            if ending is not None:
+                break  # what comes after a farewell is not for us
+        if items:
+            self.vitals.items += self.sink.took(items)
+        if ending is not None:
+            self._end(ending)
 
-    def _reject(self, frame: bytes, reason: str) -> None:
+    def _reject(self, frame: Any, reason: str) -> None:
         self.metrics.add(m.BAD_FRAMES, self.source.name, "unreadable")
-        self._bad += 1
-        if self._bad <= BAD_FRAMES_LOGGED:
+        if self._bad.take("frame", self.clock.seconds()) is not None:
             self.log.warn(
-                "{source} dropped a frame of {size} bytes, {reason}: {sample!r}",
+                "{source} dropped a frame, {reason}: {sample}",
                 source=self.source.name,
-                size=len(frame),
                 reason=reason,
-                sample=frame[:SAMPLE],
+                sample=repr(frame[:SAMPLE] if isinstance(frame, bytes) else frame)[: 4 * SAMPLE],
             )
 
     def _end(self, ending: Ending) -> None:
@@ -115,7 +150,7 @@ class Reading:
 
     def _look(self) -> None:
         now = self.clock.seconds()
-        if self.intake.paused:
+        if self.sink.paused:
             self.vitals.heard(now)  # the silence is ours: we stopped reading until the bus catches up
         left = self.vitals.silence_left(now)
         if left > 0:
@@ -125,7 +160,7 @@ class Reading:
         self._end(Ending(cause=backoff.STALL, detail=detail))
 
     def _count_skipped(self) -> None:
-        skipped = self.body.framer.skipped - self._skipped
+        skipped = self.framer.skipped - self._skipped
         if skipped:
             self._skipped += skipped
             self.metrics.add(m.BAD_FRAMES, self.source.name, "too-long", by=skipped)
@@ -133,5 +168,5 @@ class Reading:
 
     def _count_rest(self) -> None:
         self._count_skipped()
-        if self.body.framer.finish() and self._over.called:  # not when we hung up ourselves
+        if self.framer.finish() and self._over.called:  # not when we hung up ourselves
             self.metrics.add(m.BAD_FRAMES, self.source.name, "unfinished")

@@ -1,70 +1,174 @@
-# -*- test-case-name: tests.unit.test_plugins -*-
-"""Upstreams → the bus: one follower a source."""
+# -*- test-case-name: tests.unit.test_services_streamer -*-
+"""Upstreams → the bus: one service a source, and what an operator may do to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from streamer import metrics as m
-from streamer.interfaces import IBus, ISource
+from streamer.errors import ControlRefused
+from streamer.interfaces import IControl, ISource
 from streamer.metrics import Metrics
-from streamer.net.client import UpstreamClient
-from streamer.services.follower import Follower
-from streamer.services.intake import Intake
+from streamer.policy import backoff
+from streamer.policy.restart import Plan
+from streamer.services.leg import prepare
+from streamer.services.source import SourceService
+from streamer.services.sourcing import Sourcing
+from streamer.tables import SourceSettings
+from streamer.upstream import Ending, Prepared
+
+APPLY_LIMIT = 30.0  # seconds that an operator waits for the upstream's word; the wish goes on without him
 
 
+@implementer(IControl)
 class StreamerService(MultiService):
-    """Follows a set of sources, each independent of the others.
+    """Follows a set of sources, each independent of the others."""
 
-    Args:
-        jitter: between -1 and 1, for the back-off.
-    """
-
-    def __init__(
-        self,
-        bus: IBus,
-        sources: Iterable[ISource],
-        client: UpstreamClient,
-        clock: IReactorTime,
-        metrics: Metrics,
-        jitter: Callable[[], float],
-    ) -> None:
+    def __init__(self, sources: Mapping[str, SourceSettings], sourcing: Sourcing) -> None:
         MultiService.__init__(self)
-        self.metrics = metrics
-        self.followers: dict[str, Follower] = {}
-        for source in sources:
-            intake = Intake(source.name, bus, metrics)
-            follower = Follower(source, client, intake, clock, metrics, jitter)
-            follower.setServiceParent(self)
-            self.followers[source.name] = follower
+        self._client, self._clock, self.metrics = sourcing.client, sourcing.clock, sourcing.metrics
+        self.sources: dict[str, SourceService] = {}
+        for name, table in sources.items():
+            self.sources[name] = sourcing.service(name, table)
+            self.sources[name].setServiceParent(self)
 
     def troubles(self) -> list[str]:
-        """Why it is not ready: sources without a connection, or with one that waits for the bus."""
-        if not self.followers:
+        """Why it is not ready: sources without a connection that should have one, or that wait for the bus."""
+        if not self.sources:
             return ["streamer: the configuration names no source"]
-        found = [
-            f"source {name}: {follower.state}" for name, follower in self.followers.items() if not follower.connected
-        ]
-        found += [
-            f"source {name}: reading is paused until the bus catches up"
-            for name, follower in self.followers.items()
-            if follower.intake.paused
-        ]
+        found: list[str] = []
+        for name, source in self.sources.items():
+            if source.following and not source.follower.connected:
+                found.append(f"source {name}: {_state(source)}")
+            if source.progress.intake.paused:
+                found.append(f"source {name}: reading is paused until there is room again")
         return found
 
     def status(self) -> dict[str, Any]:
         """A row a source."""
+        return dict(self.standing(()))
+
+    def update(self, names: Sequence[str]) -> None:
+        """See IControl."""
+        for source in self._named(names):
+            source.follow(asked=True)
+
+    def stop(self, names: Sequence[str]) -> Deferred[None]:
+        """See IControl."""
+        for source in self._named(names):
+            source.hang_up()
+        return succeed(None)
+
+    def start(self, names: Sequence[str]) -> None:
+        """See IControl."""
+        for source in self._named(names):
+            source.follow()
+
+    def standing(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """See IControl."""
+        return {source.wanted.source.name: standing(source, self.metrics) for source in self._named(names)}
+
+    def predicates(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """See IControl."""
+        return {source.wanted.source.name: self._predicates(source) for source in self._named(names)}
+
+    def put_predicates(self, name: str, body: bytes, dry_run: bool) -> Deferred[Mapping[str, Any]]:
+        """See IControl."""
+        return Deferred.fromCoroutine(self._put(name, body, dry_run))
+
+    async def _put(self, name: str, body: bytes, dry_run: bool) -> Mapping[str, Any]:
+        (source,) = self._named([name])
+        wish = source.wanted.parse(body)
+        if dry_run:
+            checked = await prepare(wish, self._client, dry_run=True)
+            if isinstance(checked, Ending):
+                raise ControlRefused(f"{name}: {checked.detail}", _status(checked))
+            return {**self._predicates(source), "would": _would(source, wish, checked, self._clock.seconds())}
+        source.wanted.write(wish.predicates)
+        if not wish.changes(source.wanted.source):
+            return self._predicates(source)
+        done = await _apply(source, wish, self._clock)
+        if isinstance(done, Ending) and done.cause == backoff.REFUSED:
+            source.wanted.write(source.wanted.source.predicates)  # what is wanted again, or of somebody else meanwhile
+            raise ControlRefused(f"{name}: {done.detail}", _status(done))
+        return {**self._predicates(source), "did": done} if isinstance(done, Prepared) else self._predicates(source)
+
+    def _predicates(self, source: SourceService) -> dict[str, Any]:
+        live = source.follower.live
         return {
-            name: {
-                "state": follower.state,
-                "items": int(sum(n for metric, labels, n in self.metrics if metric is m.ITEMS and labels[0] == name)),
-                "last_byte": self.metrics.value(m.LAST_BYTE, name) or None,
-                "last_item": self.metrics.value(m.LAST_ITEM, name) or None,
-                "unconfirmed": len(follower.intake.checkpoint),
-            }
-            for name, follower in self.followers.items()
+            "wanted": source.wanted.source.predicates,
+            "live": None if live is None else live.predicates,
+            "pending": 0 if live is None else source.wanted.source.changes(live),
+            "applies_in": _left(source.follower.course.plan, self._clock.seconds()),
+            "problem": source.wanted.problem,
         }
+
+    def _named(self, names: Sequence[str]) -> list[SourceService]:
+        for name in names:
+            if name not in self.sources:
+                known = ", ".join(self.sources) or "none"
+                raise ControlRefused(f"there is no source {name!r} here; there are: {known}", 404)
+        return [self.sources[name] for name in dict.fromkeys(names or self.sources)]
+
+
+def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
+    """How one source stands, as JSON has it."""
+    name, course = source.wanted.source.name, source.follower.course
+    outflow = source.progress.intake.outflow
+    return {
+        "state": course.state.value,
+        "following": source.following,
+        "said": source.follower.said,
+        "items": int(sum(n for metric, labels, n in metrics if metric is m.ITEMS and labels[0] == name)),
+        "last_byte": metrics.value(m.LAST_BYTE, name) or None,
+        "last_item": metrics.value(m.LAST_ITEM, name) or None,
+        "stale": source.staleness.stale,
+        "paused": source.progress.intake.paused,
+        "unconfirmed": outflow.under_way.items,
+        "spooled_bytes": outflow.stored,
+        "next": None if course.wake_at is None else course.wake_at,
+    }
+
+
+def _state(source: SourceService) -> str:
+    return source.follower.said or (source.follower.course.state.value if source.open else "starting")
+
+
+def _status(ending: Ending) -> int:
+    return 422 if ending.cause == backoff.REFUSED else 409
+
+
+async def _apply(source: SourceService, wish: ISource, clock: IReactorTime) -> Prepared | Ending | None:
+    """What came of a wish; None where that is not known yet, or where it waits for another connection."""
+    outcome = source.alignment.outcome(wish)
+    source.want(wish)
+    if not (source.alignment.busy or outcome.called):
+        outcome.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        return None
+    try:
+        return await outcome.addTimeout(APPLY_LIMIT, clock)
+    except TimedOut:
+        return None
+
+
+def _would(source: SourceService, wish: ISource, checked: Prepared, now: float) -> Prepared | dict[str, Any]:
+    """What a wish would do: change predicates on the server, or ask for another connection."""
+    if wish.live_predicates:
+        return checked
+    changes = wish.changes(source.follower.newest or source.wanted.source)
+    plan = copy.copy(source.follower.course.plan)
+    plan.change(now, changes, asked=False)
+    return {"pending": changes, "applies_in": _left(plan, now) if source.follower.connected else None}
+
+
+def _left(plan: Plan, now: float) -> float | None:
+    """Seconds until another connection is made."""
+    return None if plan.due is None else round(max(0.0, plan.due - now), 1)

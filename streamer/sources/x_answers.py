@@ -8,6 +8,8 @@ https://docs.x.com/x-api/fundamentals/handling-disconnections; problems are RFC 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -24,6 +26,7 @@ STATUSES = {
     409: backoff.NO_RULES,
     413: backoff.REFUSED,
     416: backoff.REFUSED,
+    422: backoff.REFUSED,
     420: backoff.RATE_LIMIT,
     429: backoff.RATE_LIMIT,
 }
@@ -40,6 +43,21 @@ DISCONNECTS = {
     "InvalidRules": backoff.NO_RULES,
 }
 
+# `connection_issue` of a streaming-connection problem, in the same place
+CONNECTION_ISSUES = {
+    "TooManyConnections": backoff.CONNECTION_LIMIT,
+    "ProvisioningSubscription": backoff.HTTP,  # the account is being set up
+    "RuleConfigurationIssue": backoff.NO_RULES,
+    "RulesInvalidIssue": backoff.NO_RULES,
+}
+
+# The last word of a problem's `type`, for those that weigh more than the status they come with
+TYPES = {
+    "usage-capped": backoff.USAGE_CAP,
+    "client-forbidden": backoff.AUTHORISATION,
+    "rule-cap": backoff.REFUSED,
+}
+
 
 class Problem(msgspec.Struct, frozen=True):
     """The fields of an error object that decide or explain; all may be missing."""
@@ -51,26 +69,39 @@ class Problem(msgspec.Struct, frozen=True):
     connection_issue: str | None = None
     message: str | None = None
     value: str | None = None
+    details: Any = None
 
     def sentence(self) -> str:
         """What X said, for the operator."""
         said = [text for text in (self.title, self.disconnect_type, self.connection_issue, self.detail) if text]
+        if isinstance(self.details, list):
+            said += [text for text in self.details if isinstance(text, str)]
         return brief(": ".join(said) or self.message or "no reason given")
 
+    def cause(self) -> str | None:
+        """The row of `policy.backoff` that the problem itself points at; None where it does not."""
+        kind = (self.type or "").rpartition("/")[2]
+        found = CONNECTION_ISSUES.get(self.connection_issue or "") or TYPES.get(kind)
+        return found or DISCONNECTS.get(self.disconnect_type or "")
 
-class _Body(Problem, frozen=True):
+
+class Answer(Problem, frozen=True):
+    """The body of a refusal: one problem, or several in `errors`."""
+
     errors: tuple[Problem, ...] = ()
 
 
 def refusal(response: Response) -> Ending:
     """Classify an answer other than the one hoped for."""
-    problem = _problem(response.body)
+    problem = _telling(problems(response.body))
     cause = STATUSES.get(response.status, backoff.HTTP)
-    if problem.connection_issue == "TooManyConnections":
-        cause = backoff.CONNECTION_LIMIT
-    retry_after = _retry_after(response, cause) if cause in (backoff.RATE_LIMIT, backoff.HTTP) else None
-    detail = f"HTTP {response.status}, {problem.sentence()}"
-    return Ending(cause=cause, detail=detail, retry_after=retry_after)
+    if response.status in (403, 422, 429):  # numbers that mean several things
+        cause = problem.cause() or cause
+    return Ending(
+        cause=cause,
+        detail=f"HTTP {response.status}, {problem.sentence()}",
+        retry_after=_wait(response, cause) if cause in (backoff.RATE_LIMIT, backoff.HTTP) else None,
+    )
 
 
 def in_stream(errors: bytes) -> Ending:
@@ -80,32 +111,38 @@ def in_stream(errors: bytes) -> Ending:
         DecodeError: they are no list of problems.
     """
     try:
-        problem = msgspec.json.decode(errors, type=tuple[Problem, ...])[0]
-    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+        said = msgspec.json.decode(errors, type=tuple[Problem, ...])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"errors that are no problems: {error}") from error
-    if problem.connection_issue == "TooManyConnections":
-        return Ending(cause=backoff.CONNECTION_LIMIT, detail=problem.sentence())
-    return Ending(cause=DISCONNECTS.get(problem.disconnect_type or "", backoff.DISCONNECT), detail=problem.sentence())
+    if not said:
+        raise DecodeError("errors without an error in them")
+    return disconnected(_telling(said))
 
 
-def _problem(body: bytes) -> Problem:
+def disconnected(problem: Problem) -> Ending:
+    """What a problem that ends a stream means; one that points nowhere is taken for a restart of the upstream."""
+    return Ending(cause=problem.cause() or backoff.DISCONNECT, detail=problem.sentence())
+
+
+def problems(body: bytes) -> Sequence[Problem]:
+    """Every problem in the body of a refusal, at least one; a proxy's page is one, its beginning the detail."""
     try:
-        said = msgspec.json.decode(body, type=_Body)
+        said = msgspec.json.decode(body, type=Answer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Problem(detail=brief(body[:1000].decode("utf-8", "replace")) or None)
-    return said.errors[0] if said.errors else said
+        return [Problem(detail=brief(body[:1000].decode("utf-8", "replace")) or None)]
+    return said.errors or [said]
 
 
-def _retry_after(response: Response, cause: str) -> float | None:
-    seconds = _number(response.headers.get("retry-after"))
-    # X sends this header with every answer; only to a rate limit does it say how long.
-    reset = _number(response.headers.get("x-rate-limit-reset")) if cause == backoff.RATE_LIMIT else None
-    waits = [
-        wait
-        for wait in (seconds, None if reset is None else reset - response.received)
-        if wait is not None and wait > 0
-    ]
-    return max(waits, default=None)
+def _telling(said: Sequence[Problem]) -> Problem:
+    return next((problem for problem in said if problem.cause() is not None), said[0])
+
+
+def _wait(response: Response, cause: str) -> float | None:
+    asked = [backoff.retry_after(response.headers.get("retry-after"), response.received)]
+    if cause == backoff.RATE_LIMIT:  # X sends this header with every answer; only to a rate limit it says how long
+        reset = _number(response.headers.get("x-rate-limit-reset"))
+        asked.append(None if reset is None else reset - response.received)
+    return max((wait for wait in asked if wait is not None and wait > 0), default=None)
 
 
 def _number(text: str | None) -> float | None:

@@ -1,19 +1,36 @@
 # -*- test-case-name: tests.unit.test_testing_x -*-
-"""Verified fakes, shipped: an upstream that is not there, so that everything can be tried without an account.
+"""Verified fakes, shipped: upstreams that are not there, so that everything can be tried without an account.
 
-* `x`          SimulatedX: the filtered stream of the X API v2, as a web resource and a schedule of posts
-* `x_server`   listening with it, as a service
-* `x_stream`   the endpoint `/2/tweets/search/stream`; `x_connection` one open stream of it, which writes by `x_outlet`
-* `x_query`    the endpoint's query parameters, and what of a post they ask for
+Each is a web resource and a schedule of posts; `server` listens with either, as a service.
+
+* `x`          SimulatedX: the streams of the X API v2; `twitter` SimulatedTwitter: those of Twitter's v1.1
+
+What both have:
+
+* `simulation` what running one means; `production` when posts happen, `recorder` takes them to the history
+* `history`    the last minutes of them; `connections` the open ones, which read it
+* `connection` one open stream, on the `terms` that its client asked for; it writes by `outlet`
+* `faults`     what can be made to go wrong; `ledger` what was made and sent
+* `control`    `/_sim/…`: ledger, status, faults and injected posts, for tests in other processes
+* `pages`      how resources answer; `problems` how they refuse; `window` how often they may be asked
+
+X:
+
+* `x_stream`   a stream's endpoint; `x_endpoints` which there are, and which posts go to whom
+* `x_query`    their query parameters, and what of a post they ask for
 * `x_rules`    the endpoints `…/rules` and `…/rules/counts`; `rule_book` is what they keep
 * `x_problems` what X says when it refuses; `x_admission` when it does
-* `x_control`  `/_sim/…`: ledger, status, faults and injected posts, for tests in other processes
-* `faults`     what can be made to go wrong
-* `production` when posts happen; `history` the last minutes of them; `ledger` what was sent
-* `connections` the open ones; `feed` brings them the posts; `x_pages` how resources answer
-* `posts`      one post after the other, by seed; from `threads`, `bursts`, `texts`, `profiles`, `cities`, `corpus`
+* `feed`       posts, by `posts`: one after the other, by seed; `templates` have them written beforehand
 
-* `composer`   puts a post together; `templates` have it written beforehand; `snowflakes` are ids that rise with time
+Twitter:
+
+* `twitter_stream`     the endpoints; `twitter_query` their parameters, `twitter_refusals` what they say instead
+* `twitter_auth`       who is let in; `oauth1` checks signatures
+* `twitter_predicates` which tweets match; `twitter_choice` what one connection gets of them
+* `twitter_feed`       tweets, by `twitter_tweets` in the form of `twitter_forms`; `twitter_messages` between them
+
+What invented posts are made of: `composer` puts one together from `threads`, `bursts`, `texts`, `profiles`, `cities`
+and `corpus`; `snowflakes` are ids that rise with time.
 
 Besides: `rabbitmq` runs a private broker, `relay_client` is a plain client of the relay, `relay_events` makes entries.
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -10,12 +11,14 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from streamer.testing.faults import Cut, Disconnect, Fault, Faults, Garbage, Huge, Stall
+from streamer.testing.connection import Connection
+from streamer.testing.faults import Cut, Disconnect, DisconnectCode, Faults, Garbage, Huge, Lag, Lasting, Stall
 from streamer.testing.history import History
 from streamer.testing.ledger import Ledger
-from streamer.testing.x_connection import Connection
-from streamer.testing.x_outlet import Outlet
-from streamer.testing.x_query import Query
+from streamer.testing.outlet import Outlet
+from streamer.testing.terms import Manners, Terms
+
+MOST_GONE = 1_000  # connections that are gone and may still be counted
 
 
 @attrs.define
@@ -23,9 +26,13 @@ class Connections:
     """All open connections, the oldest first.
 
     Args:
-        most: how many there may be.
+        manners: how the upstream hangs up.
+        most: how many there may be of one stream.
         replace_oldest: whether one too many closes the oldest instead of being refused; X's pages say either.
-        send_everything: whether posts are sent whole, whatever fields were asked for.
+        forgets_after: seconds for which a connection that is gone is still counted, where one too many is refused.
+        keep_alive: seconds of silence before an empty line.
+        buffer_limit: bytes that a client may be behind.
+        gzip: whether clients that ask for it get a compressed stream.
         opened: called after each opening.
     """
 
@@ -33,46 +40,53 @@ class Connections:
     history: History
     ledger: Ledger
     faults: Faults
+    manners: Manners
     most: int
     replace_oldest: bool
+    forgets_after: float
     keep_alive: float
     buffer_limit: int
-    send_everything: bool
+    gzip: bool
     opened: Callable[[], None]
     _open: list[Connection] = attrs.field(factory=list)
+    _gone: deque[tuple[float, str]] = attrs.field(factory=lambda: deque(maxlen=MOST_GONE))  # when forgotten, which
 
     def __len__(self) -> int:
         return len(self._open)
 
-    @property
-    def full(self) -> bool:
-        """One more would be refused."""
-        return len(self._open) >= self.most and not self.replace_oldest
+    def full(self, stream: str, most: int | None = None) -> bool:
+        """Whether one more of this stream would be refused; see `Terms.most`."""
+        now = self.clock.seconds()
+        while self._gone and self._gone[0][0] <= now:
+            self._gone.popleft()
+        counted = len(self._of(stream)) + sum(name == stream for _, name in self._gone)
+        return counted >= most if most is not None else counted >= self.most and not self.replace_oldest
 
-    def open(self, request: Request, query: Query) -> None:
+    def open(self, request: Request, terms: Terms) -> None:
         """Answer a request with a stream."""
-        while self._open and len(self._open) >= self.most:
-            oldest = self._open[0]
-            oldest.strike(Disconnect("ForceDisconnect"))
+        rivals = self._of(terms.stream) if terms.most is None else []
+        for oldest in rivals[: max(0, len(rivals) - self.most + 1)]:
+            oldest.strike(self.manners.replaced)
             if oldest in self._open:
                 oldest.abort()
                 self._closed(oldest)
-        cursor, until = self._span(query)
         connection = Connection(
             clock=self.clock,
             history=self.history,
-            cursor=cursor,
-            until=until,
-            select=None if self.send_everything else query.select,
+            terms=terms,
+            manners=self.manners,
             buffer_limit=self.buffer_limit,
-            sent=self.ledger.opened(),
+            sent=self.ledger.opened(terms.stream),
             closed=self._closed,
         )
         self._open.append(connection)
         waiting = self.faults.for_connection()
-        connection.open(partial(Outlet, request, self.clock, self.keep_alive, lambda: self.faults.split))
+        connection.lag = next((fault.seconds for fault in waiting if isinstance(fault, Lag)), 0.0)
+        zipped = self.gzip and b"gzip" in (request.getHeader(b"accept-encoding") or b"").lower()
+        connection.open(partial(Outlet, request, self.clock, self.keep_alive, zipped, lambda: self.faults.split))
         for fault in waiting:
-            connection.strike(fault)
+            if not isinstance(fault, Lag):
+                connection.strike(fault)
         self.opened()
 
     def flush(self) -> None:
@@ -80,9 +94,11 @@ class Connections:
         for connection in tuple(self._open):
             connection.flush()
 
-    def fault(self, fault: Fault) -> None:
+    def fault(self, fault: Lasting) -> None:
         """Let a fault happen, now or when its time comes."""
-        if isinstance(fault, Stall | Cut | Disconnect | Garbage | Huge) and self._open:
+        if isinstance(fault, Lag) and fault.connection < len(self._open):
+            self._open[fault.connection].strike(fault)
+        elif isinstance(fault, Stall | Cut | Disconnect | DisconnectCode | Garbage | Huge) and self._open:
             for connection in tuple(self._open):
                 connection.strike(fault)
         else:
@@ -93,14 +109,11 @@ class Connections:
         for connection in tuple(self._open):
             connection.abort()
 
-    def _span(self, query: Query) -> tuple[int, int | None]:
-        cursor = self.history.end
-        if query.backfill:
-            cursor = self.history.since(int(self.clock.seconds() * 1000) - query.backfill * 60_000)
-        if query.start_ms is not None:
-            cursor = self.history.since(query.start_ms)
-        return cursor, None if query.end_ms is None else self.history.since(query.end_ms)
+    def _of(self, stream: str) -> list[Connection]:
+        return [connection for connection in self._open if connection.terms.stream == stream]
 
     def _closed(self, connection: Connection) -> None:
         if connection in self._open:
             self._open.remove(connection)
+            if self.forgets_after:
+                self._gone.append((self.clock.seconds() + self.forgets_after, connection.terms.stream))

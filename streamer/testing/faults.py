@@ -2,17 +2,19 @@
 """What can be made to go wrong, each fault a value; `POST /_sim/fault` takes the same as JSON, named by `kind`.
 
 Faults of a connection strike those that are open, or the next one where none is. The others stay until used up.
+A simulation refuses a fault that its upstream cannot have, with a ValueError.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import attrs
 import msgspec
 
+from streamer.testing.history import Line
 from streamer.testing.x_problems import DISCONNECT_TYPES
 
 MOST_WAITING = 1000  # faults that wait for a connection or a request
@@ -37,13 +39,46 @@ class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="kind"):
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", tag_field="kind"):
-    """Say operational-disconnect, then end the response."""
+    """Say operational-disconnect, then end the response. X only."""
 
     disconnect_type: str = "UpstreamOperationalDisconnect"
 
     def __post_init__(self) -> None:
         if self.disconnect_type not in DISCONNECT_TYPES:
             raise ValueError(f"disconnect_type must be one of {', '.join(DISCONNECT_TYPES)}")
+
+
+class DisconnectCode(msgspec.Struct, frozen=True, tag="disconnect_code", tag_field="kind"):
+    """Say why by one of Twitter's codes, then end the response. Twitter only.
+
+    https://developer.x.com/en/docs/twitter-api/v1/tweets/filter-realtime/guides/streaming-message-types
+    """
+
+    code: Annotated[int, msgspec.Meta(ge=1, le=12)] = 1
+    reason: str = ""
+
+
+class Control(msgspec.Struct, frozen=True, tag="control", tag_field="kind"):
+    """Send control messages about earlier tweets, or about the connection, to everybody concerned. Twitter only.
+
+    Args:
+        what: `limit` holds back the next `times` tweets of each stream, and tells so in the place of each.
+        times: how many.
+    """
+
+    what: Literal["delete", "scrub_geo", "limit", "status_withheld", "user_withheld", "warning"]
+    times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+
+
+class Lag(msgspec.Struct, frozen=True, tag="lag", tag_field="kind"):
+    """One connection delivers each line so many seconds after it could, from now on; 0 ends it.
+
+    Args:
+        connection: place among the open ones, the oldest is 0; where there is none the next to open.
+    """
+
+    seconds: float
+    connection: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Garbage(msgspec.Struct, frozen=True, tag="garbage", tag_field="kind"):
@@ -65,14 +100,14 @@ class AcceptThenClose(msgspec.Struct, frozen=True, tag="accept_then_close", tag_
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", tag_field="kind"):
-    """Refuse the next `times` requests for the stream, in X's words.
+    """Refuse the next `times` requests for the stream, in the upstream's words.
 
     Args:
-        status: a row of `x_problems.ON_DEMAND`; `429` is the rate limit.
+        status: what `ON_DEMAND` of `x_problems` or `twitter_refusals` has; X's `429` is the rate limit.
         reset_after: seconds from now to say in x-rate-limit-reset, with 429 only.
     """
 
-    status: Literal[401, 403, 409, 429, 503, "too-many-connections"]
+    status: Literal[401, 403, 404, 406, 409, 413, 416, 420, 429, 503, "too-many-connections"]
     times: int = 1
     reset_after: float = 60.0
 
@@ -89,10 +124,12 @@ class Reorder(msgspec.Struct, frozen=True, tag="reorder", tag_field="kind"):
     times: int = 1
 
 
-OfConnection = Stall | Cut | Disconnect | Garbage | Huge
+Farewell = Disconnect | DisconnectCode
+OfConnection = Stall | Cut | Lag | Garbage | Huge | Farewell
 OfRequest = AcceptThenClose | Status
 OfLines = Duplicate | Reorder
-Fault = OfConnection | OfRequest | OfLines | Split
+Lasting = OfConnection | OfRequest | OfLines | Split  # those that wait for their time
+Fault = Lasting | Control
 
 decode_fault = msgspec.json.Decoder(Fault).decode
 
@@ -106,10 +143,10 @@ class Faults:
     _requests: deque[OfRequest] = attrs.field(factory=lambda: deque(maxlen=MOST_WAITING))
     _twice: int = 0
     _swaps: int = 0
-    _held: list[bytes] = attrs.field(factory=list)  # the first line of a swap under way, if any
+    _held: list[Line] = attrs.field(factory=list)  # the first line of a swap under way, if any
 
-    def add(self, fault: Fault) -> None:
-        """Let it happen when its time comes; for those of open connections use `SimulatedX.fault`."""
+    def add(self, fault: Lasting) -> None:
+        """Let it happen when its time comes; for those of open connections use the simulation's `fault`."""
         match fault:
             case Split(size=size):
                 self.split = size
@@ -132,9 +169,9 @@ class Faults:
         self._connection.clear()
         return faults
 
-    def disturb(self, lines: Iterable[bytes]) -> list[bytes]:
+    def disturb(self, lines: Iterable[Line]) -> list[Line]:
         """The lines as they go out: some twice, some swapped, one perhaps held back for the next call."""
-        out: list[bytes] = []
+        out: list[Line] = []
         for line in lines:
             copies = [line]
             if self._twice:
@@ -150,7 +187,7 @@ class Faults:
                 out.extend(copies)
         return out
 
-    def release(self) -> list[bytes]:
+    def release(self) -> list[Line]:
         """The line held back, where no further one will come to swap it with."""
         held, self._held = self._held, []
         return held

@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_testing_x -*-
-"""From generated posts to the history: numbered, matched with rules, entered in the ledger, disturbed by faults."""
+"""From generated posts to X's history: numbered, matched with rules, entered in the ledger."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import random
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.faults import Faults
-from streamer.testing.history import History
+from streamer.testing.history import Line
 from streamer.testing.ledger import Ledger
-from streamer.testing.posts import PostGenerator
+from streamer.testing.posts import Made, PostGenerator
+from streamer.testing.recorder import Recorder
 from streamer.testing.rule_book import RuleBook
+from streamer.testing.x_endpoints import About
 
 
 class NothingMatches(Exception):
-    """There is no rule, so that no post can reach anybody. Add a rule first."""
+    """There is no rule and no volume stream, so that no post can reach anybody. Add a rule first."""
 
 
 @attrs.define
@@ -27,33 +27,31 @@ class Feed:
     Args:
         deleted: share of posts after which some earlier post is deleted.
         chance: decides when.
+        unruly: whether there are posts even where there is no rule; so from the first volume stream on.
     """
 
-    clock: IReactorTime
     generator: PostGenerator
     book: RuleBook
-    history: History
     ledger: Ledger
-    faults: Faults
+    recorder: Recorder
     deleted: float
     chance: random.Random
+    unruly: bool = False
 
     def make(self, number: int) -> int:
-        """Make that many posts. Returns how many: none where there is no rule, for then X delivers none."""
-        if not len(self.book):
+        """Make that many posts. Returns how many: none where nobody could get them."""
+        if not self._reaches():
             return 0
-        now_ms = self._now_ms()
+        now_ms = self.recorder.now_ms
         lines = []
         for _ in range(number):
-            made = self.generator.post(now_ms, self.book.matched(self.ledger.produced))
-            self.ledger.posted(made.id)
-            lines.append(made.line)
+            lines.append(self._posted(self.generator.post(now_ms, self.book.matched(self.ledger.produced))))
             if self.chance.random() < self.deleted:
                 gone = self.generator.delete(now_ms)
                 if gone is not None:
                     self.ledger.deleted(gone.id)
-                    lines.append(gone.line)
-        self._put(self.faults.disturb(lines))
+                    lines.append(Line(gone.line, about=About(gone.id, gone.lang, None, len(self.book) > 0)))
+        self.recorder.put(lines)
         return number
 
     def inject(self, text: str, **fields: Any) -> str:
@@ -62,21 +60,20 @@ class Feed:
         Raises:
             NothingMatches: there is no rule.
         """
-        if not len(self.book):
+        if not self._reaches():
             raise NothingMatches("there is no rule that the post could match; add one first")
-        made = self.generator.inject(self._now_ms(), text, self.book.matched(self.ledger.produced), **fields)
-        self.ledger.posted(made.id)
-        self._put(self.faults.disturb([made.line]))
+        matched = self.book.matched(self.ledger.produced)
+        made = self.generator.inject(self.recorder.now_ms, text, matched, **fields)
+        self.recorder.put([self._posted(made)])
         return made.id
 
-    def release(self) -> None:
-        """No more posts come: let go of a line that a fault held back."""
-        self._put(self.faults.release())
+    def unleash(self) -> None:
+        """From now on make posts even where there is no rule."""
+        self.unruly = True
 
-    def _put(self, lines: list[bytes]) -> None:
-        now_ms = self._now_ms()
-        for line in lines:
-            self.history.append(now_ms, line)
+    def _reaches(self) -> bool:
+        return self.unruly or len(self.book) > 0
 
-    def _now_ms(self) -> int:
-        return int(self.clock.seconds() * 1000)
+    def _posted(self, made: Made) -> Line:
+        self.ledger.posted(made.id)
+        return Line(made.line, made.id, About(made.id, made.lang, made.bare, len(self.book) > 0))

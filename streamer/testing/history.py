@@ -7,7 +7,8 @@ No connection has a queue of its own, so that a slow one costs nothing; it falls
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -16,10 +17,23 @@ MOST_BYTES = 128 * 1024 * 1024  # of lines kept, at high rates less than `KEPT` 
 COMPACT_AT = 4096  # forgotten lines, after which their places are given back
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A message without its line end.
+
+    Args:
+        id: of the post that it is; empty where it is another message.
+        about: what a stream may choose by; who writes the line and who chooses agree on it.
+    """
+
+    data: bytes
+    id: str = ""
+    about: Any = None
+
+
+class _Kept(NamedTuple):
     now_ms: int
     start: int  # bytes of all lines before it
-    data: bytes
+    line: Line
 
 
 @attrs.define
@@ -30,7 +44,7 @@ class History:
     most_bytes: int = MOST_BYTES
     end: int = 0  # number of the line that comes next
     written: int = 0  # bytes of all lines ever
-    _lines: list[_Line] = attrs.field(factory=list)
+    _lines: list[_Kept] = attrs.field(factory=list)
     _head: int = 0  # place of the oldest line in the list
 
     @property
@@ -43,11 +57,11 @@ class History:
         """Bytes kept."""
         return self.written - self._lines[self._head].start if self._head < len(self._lines) else 0
 
-    def append(self, now_ms: int, data: bytes) -> None:
+    def append(self, now_ms: int, line: Line) -> None:
         """Add a line; `now_ms` does not go back."""
-        self._lines.append(_Line(now_ms, self.written, data))
+        self._lines.append(_Kept(now_ms, self.written, line))
         self.end += 1
-        self.written += len(data)
+        self.written += len(line.data)
         oldest = now_ms - int(self.kept * 1000)
         while self._lines[self._head].now_ms < oldest or self.size > self.most_bytes:
             self._head += 1
@@ -57,14 +71,26 @@ class History:
 
     def since(self, when_ms: int) -> int:
         """Cursor of the oldest line written at or after that time."""
-        at = bisect_left(self._lines, when_ms, lo=self._head, key=lambda line: line.now_ms)
+        at = bisect_left(self._lines, when_ms, lo=self._head, key=lambda kept: kept.now_ms)
         return self.end - (len(self._lines) - at)
+
+    def written_ms(self, cursor: int) -> int | None:
+        """When the line at the cursor was written, ms since the epoch; None where there is none yet."""
+        return None if cursor >= self.end else self._lines[self._place(cursor)].now_ms
+
+    def last(self, number: int, chosen: Callable[[Line], bool]) -> int:
+        """Cursor after which there are so many chosen lines, or all there are."""
+        place, found = len(self._lines), 0
+        while place > self._head and found < number:
+            place -= 1
+            found += chosen(self._lines[place].line)
+        return self.end - (len(self._lines) - place)
 
     def behind(self, cursor: int) -> int:
         """Bytes between the cursor and the end, forgotten ones left out."""
         return 0 if cursor >= self.end else self.written - self._lines[self._place(cursor)].start
 
-    def read(self, cursor: int, most: int, until: int | None = None) -> tuple[list[bytes], int]:
+    def read(self, cursor: int, most: int, until: int | None = None) -> tuple[list[Line], int]:
         """Some lines from the cursor on.
 
         Args:
@@ -76,11 +102,11 @@ class History:
         """
         stop = self._place(self.end if until is None else min(until, self.end))
         place = self._place(cursor)
-        taken: list[bytes] = []
+        taken: list[Line] = []
         size = 0
         while place < stop and size < most:
-            taken.append(self._lines[place].data)
-            size += len(taken[-1])
+            taken.append(self._lines[place].line)
+            size += len(taken[-1].data)
             place += 1
         return taken, self.end - (len(self._lines) - place)
 

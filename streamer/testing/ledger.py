@@ -4,19 +4,33 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import attrs
 import msgspec
 
 REMEMBERED = 100_000  # ids
 CONNECTIONS = 1_000  # connections
+SENT = 20_000  # ids of each connection
 
 
-class Sent(msgspec.Struct):
-    """One connection's count: whole lines, and those it missed because they were forgotten before it read them."""
+@attrs.define
+class Sent:
+    """What one connection got.
 
+    Args:
+        stream: which stream it is, partition and all.
+        lines: whole lines.
+        missed: lines that were forgotten before it read them.
+        limited: posts that it asked for and that were held back from it.
+        posts: ids of the last posts sent whole, as often as they were sent.
+    """
+
+    stream: str = ""
     lines: int = 0
     missed: int = 0
+    limited: int = 0
+    posts: deque[str] = attrs.field(factory=lambda: deque(maxlen=SENT))
 
 
 @attrs.define
@@ -37,9 +51,9 @@ class Ledger:
         """An earlier post was deleted."""
         self.deletes.append(id_)
 
-    def opened(self) -> Sent:
+    def opened(self, stream: str) -> Sent:
         """A connection was opened; it keeps its own count."""
-        count = Sent()
+        count = Sent(stream)
         self.connections.append(count)
         return count
 
@@ -54,3 +68,7 @@ class Ledger:
                 "forgotten": self.produced - len(self.posts),
             }
         )
+
+    def by_connection(self) -> list[dict[str, Any]]:
+        """What each connection got, in the order of opening."""
+        return [{**attrs.asdict(count), "posts": list(count.posts)} for count in self.connections]

@@ -27,10 +27,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Made(NamedTuple):
-    """A line of the stream without its line end, and the id of the post it is about."""
+    """A line of the stream without its line end, and of which post it is.
+
+    Args:
+        bare: bytes of the line before its matching_rules.
+    """
 
     id: str
     line: bytes
+    lang: str
+    bare: int
 
 
 @attrs.define
@@ -70,7 +76,7 @@ class PostGenerator:
             document, post = self._composer.compose(id_, created_at, answered, quoted, topic)
             body = _encode(document)
         self._threads.wrote(post, left)
-        return Made(id_, with_rules(body, matched))
+        return Made(id_, with_rules(body, matched), post.lang, len(body) - 1)
 
     def delete(self, now_ms: int) -> Made | None:
         """The news that an earlier post, not yet deleted, is gone; None before there is one.
@@ -83,7 +89,8 @@ class PostGenerator:
         self._threads.forget(post)
         user = post.author.id
         status = {"id": int(post.id), "id_str": post.id, "user_id": int(user), "user_id_str": user}
-        return Made(post.id, _encode({"delete": {"status": status, "timestamp_ms": str(now_ms)}}))
+        line = _encode({"delete": {"status": status, "timestamp_ms": str(now_ms)}})
+        return Made(post.id, line, post.lang, len(line) - 1)
 
     def inject(self, now_ms: int, text: str, matched: bytes = b"", **fields: Any) -> Made:
         """A post with a given text, however hostile.
@@ -113,8 +120,9 @@ class PostGenerator:
         data = {name: value for name, value in data.items() if value is not None}
         person = {**author.user, "id": data.get("author_id"), **user}
         body = _encode({"data": data, "includes": {"users": [person], **includes}})
-        self._threads.wrote(Written(id_, id_, author, text, created_at, "en"), 0)
-        return Made(id_, with_rules(body, matched))
+        lang = str(data.get("lang", "en"))
+        self._threads.wrote(Written(id_, id_, author, text, created_at, lang), 0)
+        return Made(id_, with_rules(body, matched), lang, len(body) - 1)
 
     def _topic(self, now_ms: int) -> str | None:
         if self._bursts is None:

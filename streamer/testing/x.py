@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_testing_x -*-
-"""The filtered stream of the X API v2, simulated: `SimulatedX(clock).resource` is what `https://api.x.com/` serves.
+"""The streams of the X API v2, simulated: `SimulatedX(clock).resource` is what `https://api.x.com/` serves.
 
 It speaks the documented protocol, checks what clients ask, can be made to fail, and keeps a ledger of what it sent.
 Wiring only; the parts are listed in the package's docstring.
@@ -14,16 +14,20 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from streamer.testing.connections import Connections
-from streamer.testing.faults import Fault, Faults
+from streamer.testing.control import ControlFolder
+from streamer.testing.faults import Control, Disconnect, DisconnectCode, Fault, Faults, Status
 from streamer.testing.feed import Feed
 from streamer.testing.history import History
 from streamer.testing.ledger import Ledger
+from streamer.testing.pages import Folder, lead
 from streamer.testing.posts import PostGenerator
-from streamer.testing.production import Production
+from streamer.testing.recorder import Recorder
 from streamer.testing.rule_book import RULE_LIMIT, RuleBook, Wanted
+from streamer.testing.simulation import Run, impossible
+from streamer.testing.terms import Manners
 from streamer.testing.x_admission import STREAM_LIMIT, Admission
-from streamer.testing.x_control import ControlFolder
-from streamer.testing.x_pages import Folder
+from streamer.testing.x_endpoints import FILTERED, FIREHOSE, LANGUAGES, Endpoint, samples
+from streamer.testing.x_problems import ON_DEMAND, disconnection
 from streamer.testing.x_rules import RulesPage
 from streamer.testing.x_stream import StreamPage
 
@@ -32,8 +36,15 @@ KEEP_ALIVE = 20.0  # seconds
 BUFFER_LIMIT = 8 * 1024 * 1024  # bytes
 
 
+def _farewell(fault: Disconnect) -> bytes:
+    return disconnection(fault.disconnect_type)
+
+
+MANNERS = Manners(_farewell, replaced=Disconnect("ForceDisconnect"), slow=Disconnect("SlowReader"))
+
+
 class SimulatedX:
-    """A simulated X.
+    """A simulated X: the filtered stream with its rules, the samples and the firehose, all with the same posts.
 
     Args:
         clock: the reactor, or a Clock.
@@ -44,14 +55,19 @@ class SimulatedX:
         wait_for_client: make the first post only after a stream was opened.
         fast: posts written beforehand and sent whole, whatever fields were asked for.
         rules: rules that are there from the start, as (value, tag).
-        max_connections: streams at once.
+        max_connections: streams at once, of each endpoint and partition; recoveries are counted apart, two at most.
         replace_oldest: one stream too many closes the oldest one instead of being refused.
-        connect_limit: requests for the stream in 15 minutes.
+        forgets_after: seconds for which a connection that is gone still counts, so that a new one is refused.
+        connect_limit: requests for each stream in 15 minutes.
         rule_limit: rules at once.
         keep_alive: seconds of silence before an empty line.
         buffer_limit: bytes that a client may be behind before it is dropped as a slow reader.
         deleted: share of posts after which an earlier one is deleted.
+        gzip: compress streams for clients that ask for it.
+        sample_share, sample10_share: of all posts, in the streams so named.
     """
+
+    name = "X"
 
     def __init__(
         self,
@@ -71,54 +87,72 @@ class SimulatedX:
         keep_alive: float = KEEP_ALIVE,
         buffer_limit: int = BUFFER_LIMIT,
         deleted: float = 0.01,
+        forgets_after: float = 0.0,
+        gzip: bool = False,
+        sample_share: float = 0.01,
+        sample10_share: float = 0.1,
     ) -> None:
         self.faults = Faults()
         self.ledger = Ledger()
         self.history = History()
         self.rules = RuleBook(rule_limit)
         self.rules.add([Wanted(value, tag) for value, tag in rules])
-        self.connections = Connections(
+        self.generator = PostGenerator(seed, fast=fast)
+        recorder = Recorder(clock, self.history, self.faults)
+        self._feed = Feed(self.generator, self.rules, self.ledger, recorder, deleted, random.Random(seed))
+        self._run = Run(clock, rate, count, wait_for_client, self._feed, recorder)
+        self._run.connections = self.connections = Connections(
             clock=clock,
             history=self.history,
             ledger=self.ledger,
             faults=self.faults,
+            manners=MANNERS,
             most=max_connections,
             replace_oldest=replace_oldest,
+            forgets_after=forgets_after,
             keep_alive=keep_alive,
             buffer_limit=buffer_limit,
-            send_everything=fast,
-            opened=self._opened,
+            gzip=gzip,
+            opened=self._run.opened,
         )
-        self.generator = PostGenerator(seed, fast=fast)
-        self._feed = Feed(
-            clock=clock,
-            generator=self.generator,
-            book=self.rules,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            deleted=deleted,
-            chance=random.Random(seed),
-        )
-        self._production = Production(clock, rate, count, self._make, self._ended)
-        self._wait_for_client = wait_for_client
-        self._started = False
-        self.resource = self._resources(clock, token, connect_limit)
+
+        def page(endpoint: Endpoint) -> StreamPage:
+            admission = Admission(clock, token, connect_limit)
+            return StreamPage(
+                clock,
+                endpoint,
+                admission,
+                self.rules,
+                self.connections,
+                self.faults,
+                fast,
+                self._feed.unleash,
+            )
+
+        self.resource = Folder()
+        for endpoint in (FILTERED, *samples(sample_share, sample10_share), FIREHOSE, *LANGUAGES):
+            lead(self.resource, endpoint.path, page(endpoint))
+        lead(self.resource, FILTERED.path + "/rules", RulesPage(clock, token, self.rules))
+        lead(self.resource, "_sim", ControlFolder(self.ledger, self.status, self.fault, self.inject))
 
     def start(self) -> None:
         """Begin to make posts, or to wait for the first client."""
-        self._started = True
-        if not self._wait_for_client:
-            self._production.start()
+        self._run.start()
 
     def stop(self) -> None:
         """Make no more posts and drop every stream; nothing is left on the clock."""
-        self._started = False
-        self._production.stop()
-        self.connections.abort()
+        self._run.stop()
 
     def fault(self, fault: Fault) -> None:
-        """Let something go wrong, now or when its time comes; see `faults`."""
+        """Let something go wrong, now or when its time comes; see `faults`.
+
+        Raises:
+            ValueError: X cannot go wrong in this way.
+        """
+        if isinstance(fault, Control | DisconnectCode):
+            raise impossible("X", fault)
+        if isinstance(fault, Status) and fault.status not in ON_DEMAND:
+            raise impossible("X", fault)
         self.connections.fault(fault)
 
     def inject(self, text: str, **fields: Any) -> str:
@@ -127,43 +161,9 @@ class SimulatedX:
         Raises:
             NothingMatches: there is no rule; add one first.
         """
-        id_ = self._feed.inject(text, **fields)
-        self.connections.flush()
+        id_: str = self._run.now(lambda: self._feed.inject(text, **fields))
         return id_
 
     def status(self) -> dict[str, Any]:
         """How things stand."""
-        return {
-            "rate": self._production.rate,
-            "running": self._production.running,
-            "produced": self.ledger.produced,
-            "deleted": len(self.ledger.deletes),
-            "connections": len(self.connections),
-            "connected": len(self.ledger.connections),
-            "rules": len(self.rules),
-            "history": {"lines": self.history.end - self.history.first, "bytes": self.history.size},
-        }
-
-    def _resources(self, clock: IReactorTime, token: str | None, connect_limit: int) -> Folder:
-        stream = StreamPage(clock, Admission(clock, token, connect_limit), self.rules, self.connections, self.faults)
-        stream.putChild(b"rules", RulesPage(clock, token, self.rules))
-        root, version, tweets, search = Folder(), Folder(), Folder(), Folder()
-        root.putChild(b"2", version)
-        version.putChild(b"tweets", tweets)
-        tweets.putChild(b"search", search)
-        search.putChild(b"stream", stream)
-        root.putChild(b"_sim", ControlFolder(self.ledger.as_json, self.status, self.fault, self.inject))
-        return root
-
-    def _opened(self) -> None:
-        if self._started:
-            self._production.start()
-
-    def _make(self, number: int) -> int:
-        made = self._feed.make(number)
-        self.connections.flush()
-        return made
-
-    def _ended(self) -> None:
-        self._feed.release()
-        self.connections.flush()
+        return {**self._run.status(), "deleted": len(self.ledger.deletes), "rules": len(self.rules)}

@@ -12,9 +12,10 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from streamer.testing.x_problems import RATE_LIMIT, UNAUTHORIZED, Problem
+from streamer.testing.problems import Problem
+from streamer.testing.window import Window
+from streamer.testing.x_problems import RATE_LIMIT, UNAUTHORIZED
 
-WINDOW = 900.0  # seconds
 STREAM_LIMIT = 50  # connects a window
 RULES_GET_LIMIT = 450  # requests a window
 RULES_POST_LIMIT = 100  # requests a window
@@ -32,18 +33,17 @@ class Admission:
     clock: IReactorTime
     token: str | None
     limit: int
-    _used: int = 0
-    _reset: float = 0.0  # seconds since the epoch: when the window ends
+    _window: Window = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._window = Window(self.clock, self.limit)
 
     def refusal(self, request: Request) -> Problem | None:
         """Why this request is not let in; it is counted, and told the window in the x-rate-limit headers."""
         if self.token is not None and request.getHeader("authorization") != f"Bearer {self.token}":
             return UNAUTHORIZED
-        now = self.clock.seconds()
-        if now >= self._reset:
-            self._used, self._reset = 0, now + WINDOW
-        self._used += 1
+        over = self._window.over()
         request.setHeader("x-rate-limit-limit", str(self.limit))
-        request.setHeader("x-rate-limit-remaining", str(max(0, self.limit - self._used)))
-        request.setHeader("x-rate-limit-reset", str(math.ceil(self._reset)))
-        return RATE_LIMIT if self._used > self.limit else None
+        request.setHeader("x-rate-limit-remaining", str(self._window.remaining))
+        request.setHeader("x-rate-limit-reset", str(math.ceil(self._window.reset)))
+        return RATE_LIMIT if over else None

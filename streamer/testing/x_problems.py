@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from twisted.web.server import Request
+
+from streamer.testing.problems import Problem, plain
 
 TYPES = "https://api.x.com/2/problems/"
 
@@ -27,32 +28,12 @@ DISCONNECT_TYPES = (
 )
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """An answer that is not what was asked for; `headers` besides the usual ones."""
-
-    status: int
-    body: Mapping[str, Any]
-    headers: Mapping[str, str] = {}
-
-    def answer(self, request: Request) -> bytes:
-        """Set status and headers; returns the body."""
-        request.setResponseCode(self.status)
-        for name, value in self.headers.items():
-            request.setHeader(name, value)
-        request.setHeader("content-type", "application/problem+json")
-        return msgspec.json.encode(self.body)
-
-
-def _plain(status: int, title: str) -> Problem:
-    return Problem(status, {"title": title, "type": "about:blank", "status": status, "detail": title})
-
-
 def _connection(status: int, issue: str, detail: str) -> Problem:
     kind = TYPES + "streaming-connection"
     return Problem(status, {"title": "ConnectionException", "detail": detail, "connection_issue": issue, "type": kind})
 
 
-UNAUTHORIZED = _plain(401, "Unauthorized")
+UNAUTHORIZED = plain(401, "Unauthorized")
 FORBIDDEN = Problem(
     403,
     {
@@ -62,14 +43,12 @@ FORBIDDEN = Problem(
         "type": TYPES + "client-forbidden",
     },
 )
-NOT_FOUND = _plain(404, "Not Found")
-METHOD_NOT_ALLOWED = _plain(405, "Method Not Allowed")
 NO_RULES = _connection(409, "RuleConfigurationIssue", "Add at least one rule before connecting to this stream.")
-RATE_LIMIT = _plain(429, "Too Many Requests")
+RATE_LIMIT = plain(429, "Too Many Requests")
 TOO_MANY_CONNECTIONS = _connection(
     429, "TooManyConnections", "This stream is currently at the maximum allowed connection limit."
 )
-UNAVAILABLE = _plain(503, "Service Unavailable")
+UNAVAILABLE = plain(503, "Service Unavailable")
 
 ON_DEMAND: Mapping[int | str, Problem] = {
     401: UNAUTHORIZED,

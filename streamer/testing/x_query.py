@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_testing_x_query -*-
-"""The query parameters of the filtered stream, and what of a post they ask for.
+"""The query parameters of X's streams, and what of a post they ask for.
 
 Without parameters X delivers id, text and edit_history_tweet_ids only; whoever forgets to ask for more gets no more.
 https://docs.x.com/x-api/fundamentals/fields, https://docs.x.com/x-api/fundamentals/expansions
@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from streamer.testing.x_problems import Problem, invalid
+from streamer.testing.problems import Problem
+from streamer.testing.x_problems import invalid
 
 MOST_BACKFILL = 5  # minutes
 
@@ -79,12 +80,14 @@ class Query(msgspec.Struct, frozen=True):
         backfill: minutes to replay first.
         start_ms, end_ms: what span to replay, for recovery; the stream ends with it where there is an end.
         asked: by parameter, the field names that the client gets.
+        partition: which share of the stream it gets, from 1 on; None where the stream has no partitions.
     """
 
     backfill: int
     start_ms: int | None
     end_ms: int | None
     asked: Mapping[str, frozenset[str]]
+    partition: int | None = None
 
     def select(self, line: bytes) -> bytes:
         """The line with what was asked for, and no more; lines that are not posts as they are."""
@@ -127,12 +130,20 @@ class Query(msgspec.Struct, frozen=True):
         return wanted
 
 
-def read_query(args: Mapping[bytes, list[bytes]]) -> Query | Problem:
-    """Understand the parameters as twisted.web gives them; a Problem where X would refuse them."""
+def read_query(
+    args: Mapping[bytes, list[bytes]], *, partitions: int | None = None, recovery: bool = True
+) -> Query | Problem:
+    """Understand the parameters as twisted.web gives them; a Problem where X would refuse them.
+
+    Args:
+        partitions: of how many the client must name one.
+        recovery: whether a span of time can be asked for.
+    """
+    known_here = {*FIELDS, "backfill_minutes", *(TIMES if recovery else ()), *(("partition",) if partitions else ())}
     given: dict[str, str] = {}
     for name, values in ((key.decode("utf-8", "replace"), found) for key, found in args.items()):
         shown = [value.decode("utf-8", "replace") for value in values]
-        if name not in FIELDS and name not in TIMES and name != "backfill_minutes":
+        if name not in known_here:
             return invalid({name: shown}, f"The query parameter [{name}] is not one of those of this endpoint")
         if len(shown) > 1:
             return invalid({name: shown}, f"The query parameter [{name}] is given more than once")
@@ -141,6 +152,10 @@ def read_query(args: Mapping[bytes, list[bytes]]) -> Query | Problem:
     if not (minutes.isascii() and minutes.isdigit() and int(minutes) <= MOST_BACKFILL):
         message = f"The `backfill_minutes` query parameter value [{minutes}] is not between 0 and {MOST_BACKFILL}"
         return invalid({"backfill_minutes": [minutes]}, message)
+    partition = given.get("partition", "")
+    if partitions and not (partition.isascii() and partition.isdigit() and 1 <= int(partition) <= partitions):
+        message = f"The `partition` query parameter value [{partition}] is not between 1 and {partitions}"
+        return invalid({"partition": [partition]}, message)
     span: dict[str, int | None] = {}
     for name in TIMES:
         try:
@@ -157,7 +172,7 @@ def read_query(args: Mapping[bytes, list[bytes]]) -> Query | Problem:
         asked[name] = names | DEFAULTS.get(name, frozenset())
     implied = {IMPLIED[name] for name in asked["expansions"] if name in IMPLIED}
     asked["tweet.fields"] |= implied
-    return Query(int(minutes), span["start_time"], span["end_time"], asked)
+    return Query(int(minutes), span["start_time"], span["end_time"], asked, int(partition) if partitions else None)
 
 
 def _milliseconds(when: str | None) -> int | None:

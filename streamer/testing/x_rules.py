@@ -12,11 +12,12 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
+from streamer.testing.pages import Folder, answer_json
+from streamer.testing.problems import Problem
 from streamer.testing.rule_book import RuleBook, RuleCap, Wanted
 from streamer.testing.snowflakes import rfc3339
 from streamer.testing.x_admission import RULES_GET_LIMIT, RULES_POST_LIMIT, Admission
-from streamer.testing.x_pages import Folder, answer_json
-from streamer.testing.x_problems import TYPES, Problem, invalid
+from streamer.testing.x_problems import TYPES, invalid
 
 PAGE = 1000  # rules on a page of the list, at most
 

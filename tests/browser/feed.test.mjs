@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { account, inject, look, post, event, rows } from './page.mjs'
+import { account, event, faults, inject, look, post, rows, shoot } from './page.mjs'
 
 const LIVE = '.status[data-tone="live"]'
 const rowOf = (page, text) => page.locator('article.post', { hasText: text })
@@ -119,9 +119,40 @@ test('what is missing is said, where it is missing', () =>
     await lag.waitFor()
     assert.match(await lag.textContent(), /your connection is slow/)
     assert.equal((await account(page)).lost, 132)
-    const [from, to] = [new Date(Date.now() - 42_000).toISOString(), new Date().toISOString()]
-    relay.events(event('gap', 'gap.test', { from, to, cause: 'stalled', filled: false }))
-    await page.locator('article.gap', { hasText: 'Gap in test' }).waitFor()
+    const now = Date.now()
+    const [from, to] = [new Date(now - 120_000).toISOString(), new Date(now).toISOString()]
+    relay.events(event('gap', 'gap.test', { from, to, cause: 'stall', filled: false }))
+    const gap = page.locator('article.divider', { hasText: 'connection stalled' })
+    await gap.waitFor()
+    assert.match(await gap.locator('p').textContent(), /\d\d:\d\d.*\d\d:\d\d.*: missed, connection stalled$/)
+    assert.equal(await gap.getAttribute('aria-label'), 'Gap in test')
+    assert.deepEqual(await faults(page), [])
+    await gap.scrollIntoViewIfNeeded()
+    await shoot(page, 'gap')
+  }, { tapped: true }))
+
+test('a scrub takes places out of the list and off the map, of that author and up to that post', () =>
+  look(async (page, relay) => {
+    const located = (id, author) => [
+      post(id, { text: `Located ${id}`, author: { id: author, name: 'Tester' }, geo: { lat: -41.3, lon: 174.8, name: 'Wellington' } }),
+      event('geo', 'geo.test.nz', { lat: -41.3, lon: 174.8, precision: 'point', radius_km: 0, post: id, author }),
+    ]
+    const place = (id) => rowOf(page, `Located ${id}`).getByText('Wellington')
+    const scrub = event('scrub', 'scrub.test', { author: '7', up_to: '1519000000000000001' })
+    relay.events(...located('1519000000000000001', '7'), ...located('1519000000000000002', '7'), ...located('3', '8'))
+    for (const id of ['1519000000000000001', '1519000000000000002', '3']) await place(id).waitFor()
+    await page.click('.pause')
+    const blips = () => page.locator('.blips circle:not([data-step="0"])').count()
+    const before = await blips()
+    relay.events(scrub)
+    await place('1519000000000000001').waitFor({ state: 'detached' })
+    await page.waitForFunction((n) => document.querySelectorAll('.blips circle:not([data-step="0"])').length === n, before - 1)
+    assert.equal(await rowOf(page, 'Located 1519000000000000001').count(), 1)
+    assert.deepEqual([await place('1519000000000000002').count(), await place('3').count()], [1, 1])
+    await page.click('.pause')
+    relay.events(...located('9', '7'))
+    await rowOf(page, 'Located 9').waitFor()
+    assert.equal(await place('9').count(), 0)
   }, { tapped: true }))
 
 test('a busy feed is calm until the reader wants everything, and the choice is kept', () =>

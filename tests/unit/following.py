@@ -1,34 +1,69 @@
-"""A follower, a simulated X and the in-memory bus, joined in memory and driven by one clock."""
+"""A source's service, a simulated upstream and the in-memory bus, joined in memory and driven by one clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from streamer.bus.memory import MemoryBus
-from streamer.interfaces import ISourceType
+from streamer.gap import Gap
+from streamer.interfaces import ISource, ISourceType
 from streamer.message import Decision, Delivery, Item, Message
 from streamer.metrics import Metrics
 from streamer.net.client import UpstreamClient
 from streamer.registry import find
 from streamer.secrets import Secret
-from streamer.services.follower import Follower
-from streamer.services.intake import Intake
-from streamer.sources.x_filtered import Predicates, Settings
+from streamer.services.intake import Limits
+from streamer.services.keeping import Keeping
+from streamer.services.sourcing import Sourcing
+from streamer.services.streamer import StreamerService
+from streamer.sources.x_filtered import Predicates
 from streamer.sources.x_rules import Rule
+from streamer.tables import CommonSettings, SourceSettings
+from streamer.testing.twitter import CREDENTIALS, SimulatedTwitter
 from streamer.testing.x import TOKEN, SimulatedX
+from streamer.testing.x_endpoints import About, Endpoint
+from tests.unit.network import Network
 
 START = 1_700_000_000.0  # seconds since the epoch
+SPOOL_BYTES = 1_000_000_000  # the default of `[streamer] spool_bytes`
+RULES = (Rule("cat", "pets"),)
+SAMPLE10 = Endpoint("sample10_stream", "", partitions=2)
+
+# The settings of each type of source, so that it gets every post of its simulation (of a volume stream every second).
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "x-filtered": {"token": Secret(TOKEN), "predicates": Predicates(RULES)},
+    "x-sample": {"token": Secret(TOKEN)},
+    "x-volume": {"token": Secret(TOKEN), "stream": "sample10", "partition": 1},
+    "twitter-v1": {
+        "consumer_key": Secret(CREDENTIALS.consumer_key),
+        "consumer_secret": Secret(CREDENTIALS.consumer_secret),
+        "token": Secret(CREDENTIALS.token),
+        "token_secret": Secret(CREDENTIALS.token_secret),
+        "stream": "sample",
+    },
+}
+SIMULATIONS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
+    "x-filtered": (SimulatedX, {}),
+    "x-sample": (SimulatedX, {"sample_share": 1.0}),
+    "x-volume": (SimulatedX, {"sample10_share": 1.0}),
+    "twitter-v1": (SimulatedTwitter, {"sample_share": 1.0}),
+}
 
 
 class HeldBus(MemoryBus):
-    """The in-memory bus, which for as long as a test wants takes responsibility for nothing more."""
+    """The in-memory bus, which for as long as a test wants takes responsibility for nothing more, or is away."""
 
     held: list[tuple[Message, Deferred[None]]] | None = None
+    away: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """As the test wants."""
+        return not self.away
 
     def publish(self, message: Message) -> Deferred[None]:
         """Publish, or hold it until `release`."""
@@ -46,37 +81,79 @@ class HeldBus(MemoryBus):
 
 
 class Following:
-    """One follower of a simulated X, with what it published."""
+    """One source that follows a simulation, with what it published.
+
+    Args:
+        table: of the source; a filtered stream of X by default.
+        simulation: anything with `resource`, `start` and `stop`, made with the clock; an X by default.
+        durable: whether the bus is said to outlive the process.
+        keeping: the source's files.
+    """
 
     def __init__(
         self,
-        rules: Sequence[Rule] = (Rule("cat", "pets"),),
+        rules: Sequence[Rule] = RULES,
         backfill_minutes: int = 0,
         resource: Any = None,
         window: int = 1000,
+        table: SourceSettings | None = None,
+        simulation: Any = SimulatedX,
+        durable: bool = True,
+        keeping: Keeping | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        common: CommonSettings | None = None,
+        recovery: bool = False,
         **options: Any,
     ) -> None:
-        self.clock = Clock()
-        self.clock.advance(START)
+        if clock is None:
+            clock = Clock()
+            clock.advance(START)
+        self.clock = clock
         self.metrics = Metrics()
         self.bus = HeldBus(self.clock, self.metrics)
-        self.bus.window = window
+        self.bus.window, self.bus.durable = window, durable
         self.bus.startService()
-        self.x = SimulatedX(self.clock, **options)
-        self.x.start()
-        self.agent = RequestTraversalAgent(resource or self.x.resource)
-        settings = Settings(
-            token=Secret(TOKEN),
-            base_url="http://127.0.0.1",
-            predicates=Predicates(tuple(rules)),
-            backfill_minutes=backfill_minutes,
+        self.x = simulation(self.clock, **options) if isinstance(simulation, type) else simulation
+        if isinstance(simulation, type):
+            self.x.start()
+        self.network = Network(resource or self.x.resource, self.clock)
+        self.fatal: list[str] = []
+        sourcing = Sourcing(
+            self.bus,
+            UpstreamClient(self.network.agent, self.clock, "tests"),
+            self.clock,
+            self.metrics,
+            lambda: 0.0,
+            self.fatal.append,
+            lambda name: keeping,
+            limits or Limits(SPOOL_BYTES),
         )
-        self.source = find(ISourceType, "x-filtered").build("birds", settings)
-        client = UpstreamClient(lambda connected: self.agent, self.clock, "tests")
-        self.intake = Intake("birds", self.bus, self.metrics)
-        self.follower = Follower(self.source, client, self.intake, self.clock, self.metrics, lambda: 0.0)
+        table = table or x_table(rules, backfill_minutes, common, recovery)
+        self.streamer = StreamerService({"birds": table}, sourcing)
+        self.service = self.streamer.sources["birds"]
+        self.follower = self.service.follower
+        self.intake = self.service.progress.intake
         self.items: list[Item] = []
         self.bus.work("streamer.enrich", self._keep, 1000)
+
+    @classmethod
+    def of(
+        cls, kind: str, own: Mapping[str, Any] | None = None, common: CommonSettings | None = None, **options: Any
+    ) -> Following:
+        """A source of any type with the simulation that goes with it.
+
+        Args:
+            own: settings of the source that are other than in `SETTINGS`.
+            options: of the simulation, and of `Following`.
+        """
+        simulation, share = SIMULATIONS[kind]
+        return cls(table=table_of(kind, own, common), simulation=simulation, **{**share, **options})
+
+    @property
+    def source(self) -> ISource:
+        """What is wanted."""
+        return self.service.wanted.source
 
     async def _keep(self, delivery: Delivery) -> Decision:
         self.items.append(Item.from_message(delivery.message))
@@ -84,13 +161,13 @@ class Following:
 
     def start(self) -> None:
         """Start to follow, and let the first requests happen."""
-        self.follower.startService()
+        self.service.startService()
         self.pump()
 
     def pump(self, turns: int = 6) -> None:
         """Move bytes both ways until nothing more is under way; no time passes but the bus's own turns."""
         for _ in range(turns):
-            self.agent.flush()
+            self.network.flush()
             self.clock.advance(0)
 
     def advance(self, seconds: float, step: float = 0.5) -> None:
@@ -104,13 +181,67 @@ class Following:
         """What reached the bus, in order."""
         return [item.id for item in self.items if item.kind == kind]
 
+    def gaps(self) -> list[Gap]:
+        """The gaps that were announced."""
+        return [Gap.from_item(item) for item in self.items if item.kind == "gap"]
+
+    def due(self) -> list[str]:
+        """The posts that were made for this source, in order; all of them but for a partition's."""
+        posts = list(self.x.ledger.posts)
+        if self.service.wanted.kind.name != "x-volume":
+            return posts
+        return [id_ for id_ in posts if SAMPLE10.has(About(id_, "", None, False), 1)]
+
+    def missing(self) -> list[str]:
+        """The posts that were due and did not reach the bus."""
+        have = set(self.ids())
+        return [id_ for id_ in self.due() if id_ not in have]
+
+    def unannounced(self) -> list[str]:
+        """Missing posts, since the first that arrived, that were posted outside of every gap: silent losses."""
+        spans, first = [(gap.start, gap.end) for gap in self.gaps()], min(map(int, self.ids()), default=0)
+        return [
+            id_
+            for id_ in self.missing()
+            if int(id_) > first and not any(start <= self.posted(id_) <= end for start, end in spans)
+        ]
+
+    def posted(self, id_: str) -> int:
+        """When a post was posted, ms since the epoch."""
+        found = self.source.posted(Item(source="birds", kind="post", id=id_, received=0, body=b""))
+        assert found is not None
+        return found
+
+    def end(self) -> Deferred[None]:
+        """Stop the source alone."""
+        stopping = self.service.stopService()
+        self.pump()
+        return stopping
+
     def stop(self) -> list[Any]:
         """Stop everything; returns the timers that were left behind."""
-        stopping = self.follower.stopService()
-        self.pump()
-        assert stopping.called, "the follower did not stop"
+        stopping = self.end()
+        assert stopping.called, "the source did not stop"
         self.x.stop()
         self.pump()
         self.bus.stopService()
         self.pump()
         return list(self.clock.getDelayedCalls())
+
+
+def x_table(
+    rules: Sequence[Rule] = RULES,
+    backfill_minutes: int = 0,
+    common: CommonSettings | None = None,
+    recovery: bool = False,
+) -> SourceSettings:
+    """The settings of a filtered stream of the simulated X."""
+    own = {"predicates": Predicates(tuple(rules)), "backfill_minutes": backfill_minutes, "recovery": recovery}
+    return table_of("x-filtered", own, common)
+
+
+def table_of(name: str, own: Mapping[str, Any] | None = None, common: CommonSettings | None = None) -> SourceSettings:
+    """The settings of a source of any type."""
+    kind = find(ISourceType, name)
+    settings = kind.settings(**{"base_url": "http://127.0.0.1", **SETTINGS[name], **(own or {})})
+    return SourceSettings(common or CommonSettings(), kind, settings, ISource(kind.build("birds", settings)))

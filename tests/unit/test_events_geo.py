@@ -24,7 +24,7 @@ class GeoTests(SynchronousTestCase):
         self.assertIs(registry.find(IEventKind, "geo"), geo)
 
     def test_blip(self) -> None:
-        """It says where, how sure, and of which post; the country is in the topic."""
+        """It says where, how sure, of which post and whose; the country is in the topic."""
         where = Geo(-36.8, 174.7, "place", 12.5, "NZ", "Auckland")
         activity = Activity(item=ITEM, kind="post", id="1519", text="a", author=Author("1", "jack"), geo=where)
         event = geo.derive(activity, 5)
@@ -32,7 +32,8 @@ class GeoTests(SynchronousTestCase):
         body = json.loads(event.message().body)
         self.assertEqual((body["id"], body["type"], body["topic"]), ("geo:1519", "streamer.geo", "geo.birds.nz"))
         self.assertEqual(
-            body["data"], {"lat": -36.8, "lon": 174.7, "precision": "place", "radius_km": 12.5, "post": "1519"}
+            body["data"],
+            {"lat": -36.8, "lon": 174.7, "precision": "place", "radius_km": 12.5, "post": "1519", "author": "1"},
         )
         self.assertEqual((body["subject"], body["time"]), ("@jack", "2023-11-14T22:13:20.000Z"))
 
@@ -43,6 +44,15 @@ class GeoTests(SynchronousTestCase):
         body = json.loads(event.message().body)
         self.assertEqual(body["data"], {"lat": 0.0, "lon": 0.0, "precision": "place", "radius_km": 0.0, "post": "1"})
         self.assertEqual((body["topic"], body["time"]), ("geo.birds.-", "1970-01-01T00:00:00.000Z"))
+
+    def test_author(self) -> None:
+        """Whose it is stays out where the upstream did not say; an empty id would be everybody's."""
+        for author in (None, Author("")):
+            event = geo.derive(
+                Activity(item=ITEM, kind="post", id="1", author=author, geo=Geo(1.0, 2.0, "point", 0.0)), 5
+            )
+            assert event is not None
+            self.assertNotIn("author", json.loads(event.message().body)["data"])
 
     def test_p5_no_location_no_blip(self) -> None:
         """PT P5: a post without a checked location makes no blip, whatever places it names."""

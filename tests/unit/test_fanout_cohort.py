@@ -184,6 +184,26 @@ class HubTests(SynchronousTestCase):
         rig.append(entry(2, "d", "delete:7", kind="delete", id="7"))
         self.assertNotIn(b"secret", cohort.batch(0, 1).data)
 
+    def test_scrubs_reach_everybody(self) -> None:
+        """Who follows anything may hold a location, and is woken when one is taken back."""
+        rig = hub()
+        calls: list[str] = []
+        for name in ("a.#", "b"):
+            rig.watch(rig.enter(frozenset([name])), lambda name=name: calls.append(name))
+        self.assertTrue(rig.append(entry(1, "scrub.x", kind="scrub", author="7", up_to="9")))
+        for wake in rig.due():
+            wake()
+        self.assertEqual(sorted(calls), ["a.#", "b"])
+
+    def test_scrubbed_frames(self) -> None:
+        """A frame that was joined before a location was taken back is not given out after."""
+        rig = hub()
+        cohort = rig.enter(WANTED)
+        rig.append(entry(1, "a", "geo:7", kind="geo", post="7", author="9", lat="secret"))
+        self.assertIn(b"secret", cohort.batch(0, 1).data)
+        rig.append(entry(2, "s", "scrub:9:7", kind="scrub", author="9", up_to="7"))
+        self.assertNotIn(b"secret", cohort.batch(0, 1).data)
+
     def test_shared_and_forgotten(self) -> None:
         """The same patterns are the same cohort; one that nobody reads is gone."""
         rig = hub()

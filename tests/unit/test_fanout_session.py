@@ -302,6 +302,14 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.sub(topics="post.#", last=5)["replayed"], 2)
         self.assertEqual([event["id"] for event in self.pull()[0][2]], ["delete:7", "delete:7"])
 
+    def test_scrubbed(self) -> None:
+        """History tells no location that was taken back, and a subscription to posts gets scrubs."""
+        self.hub.append(entry(1, "post.x", "post:7", id="7", author={"id": "9"}, text="said", geo={"name": "secret"}))
+        self.hub.append(entry(2, "scrub.x", "scrub:9:7", kind="scrub", author="9", up_to="7"))
+        self.assertEqual(self.sub(topics="post.#", last=5)["replayed"], 2)
+        post, scrub = self.pull()[0][2]
+        self.assertEqual((post["data"]["text"], "geo" in post["data"], scrub["id"]), ("said", False, "scrub:9:7"))
+
     def test_closed(self) -> None:
         """A closed session holds nothing and says nothing."""
         self.sub()

@@ -8,6 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer.errors import DecodeError
+from streamer.gap import Gap
 from streamer.message import EVENTS, RAW, TOPIC_LIMIT, WORD_LIMIT, Event, Item, Message, rfc3339, topic, topic_word
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200)
@@ -79,6 +81,45 @@ class ItemTests(SynchronousTestCase):
         with self.assertRaises(ValueError) as caught:
             Item.from_message(stray)
         self.assertIn("'x'", str(caught.exception))
+
+
+class GapTests(SynchronousTestCase):
+    """A gap on its way to the bus."""
+
+    @given(
+        st.integers(-(2**63), 2**63 - 1),
+        st.integers(-(2**63), 2**63 - 1),
+        st.sampled_from(["stall", "limit", "restart"]),
+        st.booleans(),
+        st.none() | st.integers(0, 2**53),
+    )
+    def test_round_trip(self, start: int, end: int, cause: str, filled: bool, missed: int | None) -> None:
+        """What is read back is what was said, whatever the bus did to it in between."""
+        gap = Gap(start=start, end=end, cause=cause, filled=filled, missed=missed)
+        item = gap.item("birds", 5)
+        self.assertEqual(Gap.from_item(Item.from_message(item.message())), gap)
+
+    def test_item(self) -> None:
+        """Its topic is one of its own, equal gaps have equal ids, and the body is JSON that others can read."""
+        one, again, other = (Gap(start=1, end=2, cause=cause) for cause in ("stall", "stall", "limit"))
+        message = one.item("birds", 5).message()
+        self.assertEqual((message.topic, message.kind, message.timestamp_ms), ("raw.birds.gap", "gap", 5))
+        self.assertEqual(json.loads(message.body), {"from": 1, "to": 2, "cause": "stall"})
+        self.assertEqual(message.message_id, again.item("birds", 9).message().message_id)
+        self.assertNotEqual(message.message_id, other.item("birds", 5).message().message_id)
+
+    def test_no_gap(self) -> None:
+        """A body that is none is refused with the item's name in the sentence."""
+        for body in (
+            b"",
+            b"[]",
+            b'{"from":1}',
+            b'{"from":1,"to":"2","cause":"x"}',
+            b'{"from":1,"to":2,"cause":"\xff"}',
+        ):
+            item = Item(source="birds", kind="gap", id="g", received=1, body=body)
+            with self.assertRaisesRegex(DecodeError, "gap g of birds is no gap"):
+                Gap.from_item(item)
 
 
 class EventTests(SynchronousTestCase):

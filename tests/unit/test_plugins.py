@@ -21,7 +21,7 @@ from streamer.services.staged import Staged
 from streamer.services.streamer import StreamerService
 from streamer.settings import loads
 
-SOURCE = '[sources.{0}]\ntype = "x-filtered"\ntoken = "t"\nbase_url = "http://127.0.0.1:1"\n'
+SOURCE = '[sources.{0}]\ntype = "x-filtered"\ntoken = "of-{0}"\nbase_url = "http://127.0.0.1:1"\n'
 BROKER = '[bus]\nurl = "amqp://127.0.0.1/"\n'
 NAMES = {"streamer", "enrich", "relay", "pipeline"}
 
@@ -124,7 +124,7 @@ class AssemblyTests(SynchronousTestCase):
         """The bus first, then from the browser's end to the upstream's, the admin endpoint last."""
         whole = assemble(loads(SOURCE.format("birds")), MemoryReactorClock(), list(ROLES))
         names = [type(service).__name__ for service in whole.services]
-        expected = ["MemoryBus", "RelayService", "EnrichService", "StreamerService", "ListeningService"]
+        expected = ["Garbage", "MemoryBus", "RelayService", "EnrichService", "StreamerService", "ListeningService"]
         self.assertEqual(expected, names)
 
     def test_chosen_sources(self) -> None:
@@ -132,19 +132,21 @@ class AssemblyTests(SynchronousTestCase):
         settings = loads(SOURCE.format("birds") + SOURCE.format("cats"))
         whole = assemble(settings, MemoryReactorClock(), ["streamer"], ["cats"])
         (streamer,) = (service for service in whole.services if isinstance(service, StreamerService))
-        self.assertEqual(["cats"], list(streamer.followers))
+        self.assertEqual(["cats"], list(streamer.sources))
 
     def test_troubles(self) -> None:
         """Before it starts nothing is ready, and each part says why."""
         whole = assemble(loads(""), MemoryReactorClock(), list(ROLES))
-        found = [trouble for part in whole.services[1:4] for trouble in part.troubles()]
+        found = [trouble for part in whole.services[2:5] for trouble in part.troubles()]
         self.assertEqual({"relay", "enrich", "streamer"}, {trouble.partition(":")[0] for trouble in found})
         self.assertIn("streamer: the configuration names no source", found)
 
     def test_start_and_stop(self) -> None:
         """A pipeline starts, listens where it was told, stops, and leaves no timer and no port."""
         reactor = MemoryReactorClock()
-        settings = loads('[relay]\nlisten = "tcp:8080:interface=127.0.0.1"\n' + SOURCE.format("birds"))
+        settings = loads(
+            '[state]\ndirectory = ""\n[relay]\nlisten = "tcp:8080:interface=127.0.0.1"\n' + SOURCE.format("birds")
+        )
         whole = assemble(settings, reactor, list(ROLES))
         whole.startService()
         reactor.pump([0.0] * 10)

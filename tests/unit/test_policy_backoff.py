@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,41 +21,112 @@ def delays(cause: str, attempts: int, profile: str = "x") -> list[float | None]:
     return [policy.after(cause, healthy=False) for _ in range(attempts)]
 
 
-ROWS = [
-    (backoff.NETWORK, [0.25, 0.5, 0.75, 1.0]),
-    (backoff.HTTP, [5, 10, 20, 40, 80, 160, 320, 320]),
-    (backoff.RATE_LIMIT, [60, 120, 240, 480, 960, 960]),
-    (backoff.CONNECTION_LIMIT, [5, 10, 20]),
-    (backoff.AUTHORISATION, [300, 600, 1200, 2400, 3600, 3600]),
-    (backoff.REFUSED, [None, None]),
-    (backoff.NO_RULES, [60, 120, 240, 480, 960, 960]),
-    (backoff.DISCONNECT, [0.25, 0.5, 0.75]),
-    (backoff.SLOW, [5, 10, 20]),
-    (backoff.STALL, [0.25, 0.5, 0.75]),
-    (backoff.UNEXPECTED, [0.25, 0.5, 1, 2, 4, 8, 16, 16]),
-]
+NAMES = {value for name, value in vars(backoff).items() if name.isupper() and isinstance(value, str)}
 
 
-@pytest.mark.parametrize(("cause", "expected"), ROWS)
-def test_row(cause: str, expected: list[float | None]) -> None:
-    """The first delays of each cause are those of the upstream's rule."""
-    assert delays(cause, len(expected)) == expected
+class RowTests(SynchronousTestCase):
+    """A test for each row of the table: the upstream's rule in figures. Its name is the row's."""
+
+    def row(self, cause: str, expected: list[float | None], *, at_once: bool = False, alarm: bool = False) -> None:
+        """The first delays without health, and what the row says about health and operators."""
+        self.assertEqual(expected, delays(cause, len(expected)))
+        self.assertEqual((at_once, alarm), (CAUSES[cause].at_once, CAUSES[cause].alarm))
+        first = plain().after(cause, healthy=True)
+        self.assertEqual(0 if at_once else expected[0], first)
+
+    def test_network(self) -> None:
+        """A lost connection: at once after health, then 0.25 s more each time, up to 16 s."""
+        self.row(backoff.NETWORK, [0.25, 0.5, 0.75, 1.0], at_once=True)
+        self.assertEqual([15.75, 16, 16], delays(backoff.NETWORK, 65)[-3:])
+
+    def test_http(self) -> None:
+        """A server error: 5 s, doubling, up to 320 s."""
+        self.row(backoff.HTTP, [5, 10, 20, 40, 80, 160, 320, 320])
+
+    def test_rate_limit(self) -> None:
+        """420 and 429: a minute, doubling; somebody should look."""
+        self.row(backoff.RATE_LIMIT, [60, 120, 240, 480, 960, 960], alarm=True)
+
+    def test_connection_limit(self) -> None:
+        """TooManyConnections is no rate limit: 5 s, doubling, up to 320 s."""
+        self.row(backoff.CONNECTION_LIMIT, [5, 10, 20, 40, 80, 160, 320, 320])
+
+    def test_usage_cap(self) -> None:
+        """The quota is used up: a slow probe, and somebody should look."""
+        self.row(backoff.USAGE_CAP, [900, 1800, 3600, 3600], alarm=True)
+
+    def test_authorisation(self) -> None:
+        """401 and 403: a slow probe, and somebody should look."""
+        self.row(backoff.AUTHORISATION, [300, 600, 1200, 2400, 3600, 3600], alarm=True)
+
+    def test_refused(self) -> None:
+        """A request that is wrong stays wrong: never again with this configuration (T2, T3)."""
+        self.row(backoff.REFUSED, [None, None], alarm=True)
+
+    def test_no_rules(self) -> None:
+        """409: somebody may add rules; look again slowly."""
+        self.row(backoff.NO_RULES, [60, 120, 240, 480, 960, 960], alarm=True)
+
+    def test_disconnect(self) -> None:
+        """A restart of the upstream is a drop."""
+        self.row(backoff.DISCONNECT, [0.25, 0.5, 0.75], at_once=True)
+        self.assertEqual(16, delays(backoff.DISCONNECT, 100)[-1])
+
+    def test_slow(self) -> None:
+        """Cut off for being slow: never at once, and somebody should look."""
+        self.row(backoff.SLOW, [5, 10, 20, 40, 80, 160, 320, 320], alarm=True)
+
+    def test_stall(self) -> None:
+        """Silence is a drop that nobody told us of."""
+        self.row(backoff.STALL, [0.25, 0.5, 0.75], at_once=True)
+        self.assertEqual(16, delays(backoff.STALL, 100)[-1])
+
+    def test_unexpected(self) -> None:
+        """A mistake of ours: 0.25 to 16 s, and somebody should look."""
+        self.row(backoff.UNEXPECTED, [0.25, 0.5, 1, 2, 4, 8, 16, 16], alarm=True)
+
+    def test_every_row_has_its_test(self) -> None:
+        """Whoever adds a cause adds its row and its test here."""
+        self.assertEqual(NAMES, set(CAUSES))
+        for profile in PROFILES.values():
+            self.assertEqual(NAMES, set(profile))
+        missing = [cause for cause in CAUSES if not hasattr(self, f"test_{cause.replace('-', '_')}")]
+        self.assertEqual([], missing)
+
+
+class RetryAfterTests(SynchronousTestCase):
+    """The header, in both its forms."""
+
+    def test_seconds(self) -> None:
+        """A number of seconds."""
+        self.assertEqual(120, backoff.retry_after(" 120 ", 5.0))
+
+    def test_date(self) -> None:
+        """An HTTP date, counted from now; also in the two old forms, and without a zone."""
+        now = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+        for date in ("Tue, 14 Nov 2023 22:15:20 GMT", "Tuesday, 14-Nov-23 22:15:20 GMT", "14 Nov 2023 22:15:20"):
+            self.assertEqual(120, backoff.retry_after(date, now), date)
+
+    def test_nothing(self) -> None:
+        """What is missing, past or nonsense asks for nothing."""
+        for written in (None, "", "0", "-5", "soon", "1e9", "nan", "9" * 400, "Tue, 14 Nov 1923 22:15:20 GMT", "²"):
+            self.assertIsNone(backoff.retry_after(written, 1_700_000_000.0), written)
+
+    @given(st.text(max_size=40))
+    def test_any_text(self, written: str) -> None:
+        """Whatever an upstream writes there: a positive number of seconds, or none."""
+        wait = backoff.retry_after(written, 1_700_000_000.0)
+        self.assertTrue(wait is None or 0 < wait < 10**16)
 
 
 class BackoffTests(SynchronousTestCase):
     """What holds across the rows."""
 
-    def test_every_row_is_tested(self) -> None:
-        """Whoever adds a cause adds its row above."""
-        self.assertEqual(set(CAUSES), {cause for cause, _ in ROWS})
-
-    def test_network_cap(self) -> None:
-        """Linear steps end at 16 s."""
-        self.assertEqual(16, delays(backoff.NETWORK, 100)[-1])
-
     def test_profile_2010(self) -> None:
         """The series of the first consumers: 10, 30, 70, 150, 240."""
         self.assertEqual([10, 30, 70, 150, 240, 240], delays(backoff.HTTP, 6, "2010"))
+        for cause in set(CAUSES) - {backoff.HTTP}:
+            self.assertEqual(delays(cause, 5), delays(cause, 5, "2010"))
 
     def test_at_once_after_health(self) -> None:
         """A drop of a healthy connection is followed by an immediate attempt, once."""

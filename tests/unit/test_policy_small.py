@@ -8,7 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.policy.checkpoint import Checkpoint
 from streamer.policy.dedupe import Recent
-from streamer.policy.stall import HEALTHY_AFTER, LEAST_SESSION, Vitals
+from streamer.policy.overlap import Overlap
+from streamer.policy.penalty import Penalty
+from streamer.policy.stall import HEALTHY_AFTER, LEAST_SESSION, Staleness, Vitals
 from streamer.policy.transport import checked_base_url
 
 
@@ -106,3 +108,47 @@ class BaseUrlTests(SynchronousTestCase):
             with self.assertRaises(ValueError) as caught:
                 checked_base_url(url)
             self.assertIn(repr(url), str(caught.exception))
+
+
+class OverlapTests(SynchronousTestCase):
+    """Two connections to one stream."""
+
+    def test_met(self) -> None:
+        """They have met when an item came on both, whichever was first; a repeat on one of them is no meeting."""
+        overlap = Overlap()
+        self.assertFalse(overlap.note("1", new=False))
+        self.assertFalse(overlap.note("1", new=False))
+        self.assertFalse(overlap.note("2", new=True))
+        self.assertTrue(overlap.note("2", new=False))
+        self.assertTrue(overlap.note("1", new=True))
+
+
+class PenaltyTests(SynchronousTestCase):
+    """A credential's rate limit."""
+
+    def test_longest(self) -> None:
+        """The longest wait counts, and is over when it is over."""
+        penalty = Penalty()
+        self.assertEqual(0.0, penalty.left(100.0))
+        penalty.extend(160.0)
+        penalty.extend(130.0)
+        self.assertEqual(60.0, penalty.left(100.0))
+        self.assertEqual(0.0, penalty.left(161.0))
+
+
+class StalenessTests(SynchronousTestCase):
+    """Open streams without items."""
+
+    def test_alarm_once(self) -> None:
+        """The judgement changes once when it turns stale and once when it recovers."""
+        staleness = Staleness(60.0)
+        self.assertEqual(
+            [False, True, False, True],
+            [staleness.look(quiet, connected=True) for quiet in (59.0, 60.0, 500.0, 0.0)],
+        )
+        self.assertFalse(staleness.stale)
+
+    def test_only_open_streams(self) -> None:
+        """A stream that is not open is not stale; it has other troubles. Without a limit none is."""
+        self.assertFalse(Staleness(60.0).look(500.0, connected=False))
+        self.assertFalse(Staleness(0.0).look(500.0, connected=True))

@@ -16,14 +16,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from streamer import metrics as m
-from streamer.activity import Activity
+from streamer.activity import Activity, Author
 from streamer.bus.memory import MemoryBus
 from streamer.bus.topology import DEAD, ENRICH
 from streamer.errors import BusStopped
 from streamer.events.delete import delete
+from streamer.events.gap import gap
 from streamer.events.geo import geo as geo_kind
 from streamer.events.notice import notice
 from streamer.events.post import post
+from streamer.events.scrub import scrub
+from streamer.fanout.journal import Journal
+from streamer.gap import Gap
 from streamer.hydrators.author import AuthorHydrator
 from streamer.hydrators.entities import EntitiesHydrator
 from streamer.hydrators.geo import GeoHydrator
@@ -41,7 +45,7 @@ Hydrate = Callable[[Activity], Any]
 @implementer(ISource)
 @attrs.define(eq=False)
 class Birds:
-    """A source that only decodes, as X's do."""
+    """A source that only decodes, as X's do; its scrubs all take back what the author 7 said up to the post 10."""
 
     name: str = "birds"
     profile: str = "x"
@@ -51,6 +55,8 @@ class Birds:
     def decode(self, item: Item) -> Activity:
         """Count and decode."""
         self.calls += 1
+        if item.kind == "scrub":
+            return Activity(item=item, kind="scrub", id="10", author=Author("7"))
         return x_payload.decode(item)
 
     def _unused(self, *_: object) -> Any:
@@ -121,7 +127,9 @@ class EnrichTests(SynchronousTestCase):
         for _ in range(20):
             self.clock.advance(0)
 
-    def start(self, *hydrators: Any, kinds: Any = (post, geo_kind, notice, delete), **options: Any) -> EnrichService:
+    def start(
+        self, *hydrators: Any, kinds: Any = (post, geo_kind, notice, delete, scrub, gap), **options: Any
+    ) -> EnrichService:
         """A running service that is stopped, and the bus with it, at the end of the test."""
         service = EnrichService(
             self.bus, {"birds": self.source}, hydrators, kinds, self.clock, self.metrics, **options
@@ -179,16 +187,57 @@ class EnrichTests(SynchronousTestCase):
         self.start(EntitiesHydrator())
         self.assertEqual(self.publish(raw("7", "delete")), ["delete:7"])
 
+    def test_scrub(self) -> None:
+        """Locations taken back become one event."""
+        self.start(EntitiesHydrator(), AuthorHydrator(), GeoHydrator())
+        self.assertEqual(self.publish(raw("1", "scrub")), ["scrub:7:10"])
+        self.assertEqual(self.events[0]["data"], {"author": "7", "up_to": "10"})
+
+    def test_scrubbed_in_the_relay(self) -> None:
+        """What a relay keeps of an author's posts and places holds no location once these were taken back."""
+        self.start(GeoHydrator())
+        journal = Journal()
+        self.bus.log(0.0, lambda entry: journal.append(entry) and None)
+        where = {"geo": {"coordinates": {"type": "Point", "coordinates": [174.75, -36.85]}}}
+        posts = [raw(id_, author_id=author, **where) for id_, author in (("9", "7"), ("11", "7"), ("8", "6"))]
+        self.publish(*posts, raw("1", "scrub"), raw("10", author_id="7", **where))
+        held = [json.loads(journal[place].event) for place in range(journal.head)]
+        located = {event["id"] for event in held if "174.75" in json.dumps(event)}
+        self.assertEqual(located, {"post:11", "geo:11", "post:8", "geo:8"})
+        texts = {event["data"]["id"]: event["data"]["text"] for event in held if event["type"] == "streamer.post"}
+        self.assertEqual(texts, dict.fromkeys(("9", "11", "8", "10"), "hi #a"))
+
     def test_about_the_stream(self) -> None:
-        """Items about the stream are done without asking the source, and make no events of posts."""
+        """What the stream says about itself or withholds is done without events, and is not called undecoded."""
         self.start(EntitiesHydrator())
-        self.assertEqual(self.publish(*(raw("1", kind) for kind in ("limit", "warning", "disconnect", "gap"))), [])
-        self.assertEqual((self.source.calls, self.decisions()), (0, {"ack": 4}))
+        kinds = ("limit", "warning", "disconnect", "withheld")
+        self.assertEqual(self.publish(*(raw("1", kind) for kind in kinds)), [])
+        self.assertEqual(self.publish(*(raw("1", kind, source="cats") for kind in kinds)), [])
+        self.assertEqual((self.source.calls, self.decisions()), (0, {"ack": 8}))
+        self.assertEqual((self.metrics.total(m.UNDECODED), self.metrics.total(m.HYDRATED)), (0, 0))
+
+    def test_gap(self) -> None:
+        """A gap becomes its event without a word from the source, also where no such source is configured here."""
+        self.start(EntitiesHydrator())
+        missed = Gap(start=1_000, end=2_000, cause="stall")
+        ids = self.publish(*(missed.item(name, 3_000).message() for name in ("birds", "cats")))
+        self.assertEqual(ids, ["gap:1000-2000:stall"] * 2)
+        self.assertEqual([event["topic"] for event in self.events], ["gap.birds", "gap.cats"])
+        self.assertEqual((self.source.calls, self.decisions()), (0, {"ack": 2}))
+
+    def test_unreadable_gap(self) -> None:
+        """A gap that cannot be read is dead-lettered at once, counted and described."""
+        self.start()
+        with capturedLogs() as logs:
+            self.assertEqual(self.publish(raw("1", "gap"), raw("2")), ["post:2", "notice:2"])
+        self.assertEqual((self.dead(), self.decisions()), (1, {"reject": 1, "ack": 1}))
+        self.assertEqual(self.metrics.value(m.UNDECODED, "birds"), 1)
+        self.assertIn("no gap", str(logs[0]["error"]))
 
     def test_unknown_to_the_decoder(self) -> None:
         """Kinds in which the source sees nothing are done without events."""
         self.start(EntitiesHydrator())
-        self.assertEqual(self.publish(raw("1", "scrub")), [])
+        self.assertEqual(self.publish(raw("1", "like")), [])
         self.assertEqual(self.decisions(), {"ack": 1})
 
     def test_undecodable(self) -> None:
@@ -207,7 +256,7 @@ class EnrichTests(SynchronousTestCase):
         """Items of a source that is not configured here are dead-lettered, under one label."""
         self.start()
         with capturedLogs() as logs:
-            self.publish(raw("1", source="fish"), raw("2", source="cats"), raw("3", "gap", source="cats"))
+            self.publish(raw("1", source="fish"), raw("2", source="cats"), raw("3", "delete", source="cats"))
         self.assertEqual((self.dead(), self.metrics.value(m.UNDECODED, "-")), (3, 3))
         self.assertIn("no source 'fish' is configured here (known: birds)", str(logs[0]["error"]))
 

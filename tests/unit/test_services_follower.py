@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer import metrics as m
 from streamer.policy import backoff
+from streamer.policy.course import State
 from streamer.sources.x_rules import Rule
 from streamer.testing import faults
 from tests.unit.following import Following
@@ -129,7 +130,7 @@ class FollowerTests(SynchronousTestCase):
             made.x.fault(faults.Status(status, reset_after=600))
             made.start()
             self.assertEqual(1, self.ended(made, cause), status)
-            self.assertIn(cause, made.follower.state)
+            self.assertIn(cause, made.follower.said)
             made.advance(delay - 1, step=1)
             self.assertFalse(made.follower.connected, status)
             made.advance(2)
@@ -140,7 +141,7 @@ class FollowerTests(SynchronousTestCase):
         made = self.following(token="another")
         made.start()
         self.assertEqual(1, self.ended(made, backoff.AUTHORISATION))
-        self.assertIn("401", made.follower.state)
+        self.assertIn("401", made.follower.said)
         made.advance(250, step=5)
         self.assertEqual(1, self.ended(made, backoff.AUTHORISATION))
 
@@ -194,7 +195,7 @@ class FollowerTests(SynchronousTestCase):
     def test_stop_while_connecting(self) -> None:
         """A stop does not wait for an answer."""
         made = Following()
-        made.follower.startService()
+        made.service.startService()
         self.assertEqual([], made.stop())
 
     def test_stop_while_waiting(self) -> None:
@@ -211,14 +212,14 @@ class FollowerTests(SynchronousTestCase):
         made.x.fault(faults.Stall())
         made.advance(5)
         self.assertEqual([], made.stop())
-        self.assertEqual("stopped", made.follower.state)
+        self.assertIs(State.STOPPED, made.follower.course.state)
 
     def test_stop_when_given_up(self) -> None:
         """A source that waits for another configuration can be stopped too."""
         made = Following(rules=[Rule("has:media", "")])
         made.start()
         self.assertEqual(1, self.ended(made, backoff.REFUSED))
-        self.assertIn("stopped until the configuration changes", made.follower.state)
+        self.assertIn("stopped until the configuration changes", made.follower.said)
         self.assertEqual([], made.stop())
 
 

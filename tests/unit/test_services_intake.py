@@ -1,118 +1,141 @@
-"""Items to the bus within its window; and services that stop in order."""
+"""Items on their way in: repeats, pauses, shedding; and services that stop in order."""
 
 from __future__ import annotations
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer import metrics as m
-from streamer.errors import BusStopped, MessageRefused
-from streamer.message import Item, Message
+from streamer.message import Item
 from streamer.metrics import Metrics
-from streamer.services.intake import Intake
+from streamer.services.intake import Intake, Limits
 from streamer.services.staged import Staged
+from tests.unit.spooling import folder, spool_at
+from tests.unit.test_services_outflow import HeldBus
 
 
-class HeldBus:
-    """A bus that takes responsibility when the test says so."""
-
-    window = 4
+class Body:
+    """A connection's body, as far as it can be paused."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[Message, Deferred[None]]] = []
+        self.told: list[str] = []
 
-    def publish(self, message: Message) -> Deferred[None]:
-        """Hold it."""
-        waiting: Deferred[None] = Deferred()
-        self.held.append((message, waiting))
-        return waiting
+    def pause(self) -> None:
+        """Note it."""
+        self.told.append("pause")
 
-    def confirm(self, count: int) -> None:
-        """Take the oldest ones."""
-        for _ in range(count):
-            self.held.pop(0)[1].callback(None)
+    def resume(self) -> None:
+        """Note it."""
+        self.told.append("resume")
 
 
-def item(number: int) -> Item:
+def item(number: int, kind: str = "post", size: int = 2) -> Item:
     """An item received at that millisecond."""
-    return Item(source="birds", kind="post", id=str(number), received=number, body=b"{}")
+    return Item(source="birds", kind=kind, id=f"{kind}{number}", received=number, body=b"x" * size)
 
 
 class IntakeTests(SynchronousTestCase):
-    """What it does about a bus that is behind."""
+    """What it does about a bus that is behind, and a disk that is full."""
 
-    def setUp(self) -> None:
+    def made(self, limits: Limits | None = None) -> Intake:
         """An intake with a connection attached."""
-        self.bus = HeldBus()
-        self.metrics = Metrics()
-        self.intake = Intake("birds", self.bus, self.metrics)  # type: ignore[arg-type]
-        self.told: list[str] = []
-        self.intake.attach(lambda: self.told.append("pause"), lambda: self.told.append("resume"))
+        self.bus, self.metrics, self.clock, self.body = HeldBus(), Metrics(), Clock(), Body()
+        self.intake = Intake.of("birds", self.bus, self.clock, self.metrics, limits or Limits())  # type: ignore[arg-type]
+        self.intake.attach(self.body)  # type: ignore[arg-type]
+        if limits is not None:
+            spool = spool_at(folder(self) / "birds.spool")
+            stored = self.successResultOf(spool.open())
+            self.intake.outflow.use(spool, stored.number, None)
+            self.addCleanup(
+                lambda: self.successResultOf(Deferred.fromCoroutine(self.intake.outflow.close(1)))
+            )  # fmt: skip
+        return self.intake
 
     def take(self, *numbers: int) -> None:
-        """Take items."""
+        """Take items, each as a read of its own."""
         for number in numbers:
-            self.intake.take(item(number))
+            self.intake.take([item(number)], number)
 
     def test_window(self) -> None:
-        """At the window reading stops, at half of it reading goes on, once each."""
+        """Without a disk reading stops at the window and goes on at half of it, once each."""
+        self.made()
         self.take(1, 2, 3)
-        self.assertEqual([], self.told)
+        self.assertEqual([], self.body.told)
         self.take(4, 5)
-        self.assertEqual(["pause"], self.told)
+        self.assertEqual(["pause"], self.body.told)
         self.bus.confirm(2)
-        self.assertEqual(["pause"], self.told)
+        self.assertEqual(["pause"], self.body.told)
         self.bus.confirm(1)
-        self.assertEqual(["pause", "resume"], self.told)
+        self.assertEqual(["pause", "resume"], self.body.told)
         self.assertEqual(1, self.metrics.value(m.PAUSES, "birds"))
 
     def test_new_connection_while_full(self) -> None:
-        """A connection made while the window is full starts paused, and is the one that is resumed."""
+        """A connection made while there is no room starts paused, and is resumed with the others."""
+        self.made()
         self.take(1, 2, 3, 4)
-        self.intake.detach()
-        other: list[str] = []
-        self.intake.attach(lambda: other.append("pause"), lambda: other.append("resume"))
+        self.intake.detach(self.body)  # type: ignore[arg-type]
+        other = Body()
+        self.intake.attach(other)  # type: ignore[arg-type]
         self.bus.confirm(4)
-        self.assertEqual((["pause"], ["pause", "resume"]), (self.told, other))
+        self.assertEqual((["pause"], ["pause", "resume"]), (self.body.told, other.told))
 
     def test_repeats(self) -> None:
-        """An item that came twice is published once."""
-        self.take(1, 1, 2)
+        """An item that came twice is published once, and only the new ones are counted as new."""
+        intake = self.made()
+        self.assertEqual(2, intake.take([item(1), item(1), item(2)], None))
+        self.assertEqual(0, intake.take([item(2)], None))
         self.assertEqual(2, len(self.bus.held))
-        self.assertEqual(1, self.metrics.value(m.REPEATED_ITEMS, "birds"))
+        self.assertEqual(2, self.metrics.value(m.REPEATED_ITEMS, "birds"))
+        self.assertEqual(2, self.metrics.value(m.ITEMS, "birds", "post"))
 
-    def test_checkpoint(self) -> None:
-        """The place to resume from moves over the contiguous confirmed prefix only."""
-        self.take(1, 2, 3)
-        self.bus.held.pop(1)[1].callback(None)
-        self.assertIsNone(self.intake.checkpoint.reached)
-        self.bus.confirm(1)
-        self.assertEqual(2, self.intake.checkpoint.reached)
+    def test_remembered(self) -> None:
+        """What an earlier process has on disk is not taken again."""
+        intake = self.made()
+        intake.remember(["post1"])
+        self.assertEqual(1, intake.take([item(1), item(2)], None))
 
-    def test_drained(self) -> None:
-        """It says when the bus has answered for everything."""
-        self.successResultOf(self.intake.drained())
-        self.take(1, 2)
-        waiting = self.intake.drained()
-        self.bus.confirm(1)
-        self.assertNoResult(waiting)
-        self.bus.confirm(1)
-        self.successResultOf(waiting)
+    def test_cursor(self) -> None:
+        """The cursor is that of the last item which has one."""
+        intake = self.made()
+        intake.take([Item(source="birds", kind="post", id="1", received=1, body=b"{}", cursor="c1"), item(2)], 5)
+        self.assertEqual("c1", intake.cursor)
 
-    def test_refused(self) -> None:
-        """A message that no bus can carry is dropped, and does not hold up the checkpoint."""
-        self.take(1)
-        self.bus.held.pop()[1].errback(MessageRefused("too long"))
-        self.assertEqual(1, self.intake.checkpoint.reached)
+    def test_full_disk_pauses(self) -> None:
+        """At the spool's limit reading pauses, and goes on once a tenth of it is free again."""
+        self.made(Limits(bytes=1000))
+        self.bus.ready = False
+        self.intake.take([item(1, size=900)], None)
+        self.assertEqual([], self.body.told)
+        self.intake.take([item(2, size=200)], None)
+        self.assertEqual(["pause"], self.body.told)
+        self.clock.advance(1)
+        self.assertEqual(["pause"], self.body.told)
+        self.bus.ready = True
+        self.clock.advance(1)
+        self.bus.confirm()
+        self.clock.advance(1)
+        self.assertEqual(["pause", "resume"], self.body.told)
+        self.assertEqual(2, len(self.bus.published))
 
-    def test_bus_stopped(self) -> None:
-        """What the bus did not take stays before the checkpoint and may come again."""
-        self.take(1)
-        self.bus.held.pop()[1].errback(BusStopped("stopped"))
-        self.assertIsNone(self.intake.checkpoint.reached)
-        self.take(1)
-        self.assertEqual(1, len(self.bus.held))
+    def test_full_disk_sheds(self) -> None:
+        """Kinds that may be shed are dropped at the limit, counted and told; the others still find room."""
+        lost: list[int] = []
+        intake = self.made(Limits(bytes=1000, shed=frozenset({"post"})))
+        intake.lost = lost.append
+        self.bus.ready = False
+        intake.take([item(1, size=1000)], None)
+        self.assertEqual(2, intake.take([item(2), item(3, "delete")], None))
+        self.assertEqual(([1], []), (lost, self.body.told))
+        self.assertEqual(1, self.metrics.value(m.SHED, "birds", "post"))
+        self.assertEqual(1, self.metrics.value(m.ITEMS, "birds", "delete"))
+        intake.take([item(4, "delete", size=200)], None)
+        self.assertEqual(["pause"], self.body.told)
+        self.bus.ready = True
+        self.clock.pump([0.25] * 4)
+        self.bus.confirm()
+        self.assertEqual(["post1", "delete3", "delete4"], self.bus.confirmed)
 
 
 class Slow(Service):

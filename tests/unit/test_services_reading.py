@@ -11,13 +11,16 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from streamer import metrics as m
 from streamer.net.client import ANSWER_LIMIT, ANSWER_TIMEOUT, Opened
 from streamer.policy import backoff
-from streamer.services.reading import BAD_FRAMES_LOGGED, Reading
+from streamer.policy.sample import PER_PERIOD
+from streamer.services.leg import Leg
+from streamer.services.reading import Reading
 from streamer.sources.x_filtered import XFiltered
 from streamer.testing import faults
 from streamer.upstream import Ending
@@ -47,6 +50,7 @@ class Answer:
     """An answer whose body's transport can be looked at; the in-memory agent's cannot be paused."""
 
     code = 200
+    headers = Headers()
 
     def __init__(self) -> None:
         self.transport = StringTransport()
@@ -72,7 +76,10 @@ class ReadingTests(SynchronousTestCase):
     def full(self, made: Following) -> tuple[Answer, Deferred[tuple[Ending, bool]]]:
         """A connection that has read four posts, which is the window; what it comes to, and how it ends."""
         answer = Answer()
-        reading = Reading(made.source, made.intake, made.clock, made.metrics)
+        leg = Leg(
+            1, made.source, None, made.follower, made.follower.client, made.intake, made.clock, made.metrics
+        )  # fmt: skip
+        reading = Reading(made.source, leg, made.clock, made.metrics)
         over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
         for number in range(1, 5):
             answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
@@ -129,7 +136,7 @@ class ReadingTests(SynchronousTestCase):
         made.start()
         made.advance(ANSWER_TIMEOUT)
         self.assertEqual(1, self.ended(made, backoff.NETWORK))
-        self.assertIn(f"no whole answer within {ANSWER_TIMEOUT:g} s", made.follower.state)
+        self.assertIn(f"no whole answer within {ANSWER_TIMEOUT:g} s", made.follower.said)
 
     def test_endless_rules(self) -> None:
         """A short answer that is not short is dropped and counted as the server's mistake."""
@@ -142,7 +149,7 @@ class ReadingTests(SynchronousTestCase):
         made.start()
         made.pump(40)
         self.assertEqual(1, self.ended(made, backoff.HTTP))
-        self.assertIn(f"longer than {ANSWER_LIMIT} bytes", made.follower.state)
+        self.assertIn(f"longer than {ANSWER_LIMIT} bytes", made.follower.said)
         self.assertEqual([], made.stop())
 
     def test_pause_reaches_the_connection(self) -> None:
@@ -203,18 +210,18 @@ class ReadingTests(SynchronousTestCase):
         self.assertIn(self.ended(made, backoff.UNEXPECTED), range(2, 9))
 
     def test_broken_source(self) -> None:
-        """A defect outside a connection stops the source, says so, and is not taken for readiness."""
+        """A source that cannot say what to ask for is a defect: told loudly, tried again, never ready."""
         made = self.following(rate=20.0)
 
-        class Broken:
-            profile = "no such profile"
-            name = "birds"
+        def broken(*_: Any) -> Any:
+            raise KeyError("a defect")
 
-        made.follower.source = Broken()  # type: ignore[assignment]
+        self.patch(XFiltered, "request", broken)
         made.start()
-        self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
+        made.advance(20)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), self.ended(made, backoff.UNEXPECTED))
+        self.assertIn(self.ended(made, backoff.UNEXPECTED), range(2, 9))
         self.assertFalse(made.follower.connected)
-        self.assertIn("stopped by a defect of ours: KeyError", made.follower.state)
 
     def test_bad_frames_are_sampled(self) -> None:
         """A flood of rubbish is counted whole and logged in part."""
@@ -228,9 +235,7 @@ class ReadingTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, said.append)
         made.start()
         self.assertEqual(100, made.metrics.value(m.BAD_FRAMES, "birds", "unreadable"))
-        self.assertEqual(
-            BAD_FRAMES_LOGGED, sum("dropped a frame" in (event.get("log_format") or "") for event in said)
-        )
+        self.assertEqual(PER_PERIOD, sum("dropped a frame" in (event.get("log_format") or "") for event in said))
 
     def test_too_long_frames_are_counted_as_they_come(self) -> None:
         """An operator sees them while the connection is open, not after days."""
@@ -248,7 +253,7 @@ class ReadingTests(SynchronousTestCase):
         made.start()
         made.bus.held = []
         made.advance(2)
-        stopping = made.follower.stopService()
+        stopping = made.service.stopService()
         made.pump()
         self.assertNoResult(stopping)
         made.bus.release()
@@ -262,7 +267,7 @@ class ReadingTests(SynchronousTestCase):
         made.start()
         made.bus.held = []
         made.advance(2)
-        stopping = made.follower.stopService()
+        stopping = made.service.stopService()
         made.advance(9)
         self.assertNoResult(stopping)
         made.advance(2)
@@ -278,13 +283,13 @@ class ReadingTests(SynchronousTestCase):
         made.advance(2)
         self.assertFalse(made.follower.connected)
         self.assertEqual(0, made.metrics.value(m.SOURCE_CONNECTED, "birds"))
-        self.assertIn("next try in", made.follower.state)
+        self.assertIn("next try in", made.follower.said)
 
     def test_connection_is_dropped(self) -> None:
         """When we give a connection up, the upstream sees it go."""
         made = self.following(rate=20.0)
         made.start()
         self.assertEqual(1, made.x.status()["connections"])
-        made.follower.stopService()
+        made.service.stopService()
         made.pump()
         self.assertEqual(0, made.x.status()["connections"])

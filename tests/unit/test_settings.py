@@ -105,6 +105,19 @@ class ProblemTests(SynchronousTestCase):
         (problem,) = self.problems(SOURCE + "[sources.birds.predicates]\nrules = [{ value = 5 }]\n")
         self.assertEqual("x.toml:5:12: sources.birds.predicates.rules.0.value: Expected `str`, got `int`", problem)
 
+    def test_nothing_asked_for(self) -> None:
+        """A filter that asks for nothing is refused here, unless a file says what to ask for."""
+        table = '[sources.old]\ntype = "twitter-v1"\nuser = "u"\npassword = "p"\n'
+        (problem,) = self.problems(table)
+        self.assertRegex(problem, r"^x\.toml:1:\d+: \[sources\.old\] asks for nothing: filter needs at least one of ")
+        for more in (
+            'stream = "sample"\n',
+            'predicates_file = "old.json"\n',
+            '[sources.old.predicates]\ntrack = ["kakapo"]\n',
+        ):
+            self.assertEqual(["old"], list(loads(table + more).sources), more)
+        self.assertEqual(["birds"], list(loads(SOURCE).sources))
+
     def test_missing_key(self) -> None:
         """A missing key is reported at the table that should hold it."""
         (problem,) = self.problems('\n[sources.birds]\ntype = "x-filtered"\n')
@@ -115,7 +128,9 @@ class ProblemTests(SynchronousTestCase):
         (problem,) = self.problems('[sources.birds]\ntype = "x-filterd"\n')
         self.assertEqual("x.toml:2:1: unknown source type 'x-filterd' (did you mean 'x-filtered'?)", problem)
         (problem,) = self.problems('[enrich]\nevents = ["post",\n "zzz"]\n')
-        self.assertIn("x.toml:3:2: unknown event kind 'zzz' (known are delete, geo, notice, post)", problem)
+        self.assertIn(
+            "x.toml:3:2: unknown event kind 'zzz' (known are delete, gap, geo, notice, post, scrub)", problem
+        )
 
     def test_source_without_type(self) -> None:
         """A source must say what it is."""

@@ -16,10 +16,10 @@ from streamer.interfaces import ISource, ISourceType
 from streamer.message import Item
 from streamer.policy import backoff
 from streamer.secrets import Secret
-from streamer.sources.x_answers import DISCONNECTS
+from streamer.sources.x_answers import CONNECTION_ISSUES, DISCONNECTS
 from streamer.sources.x_filtered import Predicates, Settings, XFiltered, x_filtered
-from streamer.sources.x_rules import Rule, reconcile
-from streamer.upstream import Ending, Request, Response
+from streamer.sources.x_rules import Rule
+from streamer.upstream import Ending, Prepared, Response, Resume
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tweets-v2"
 NOW = 1_700_000_000.0
@@ -42,6 +42,7 @@ class RequestTests(SynchronousTestCase):
         """It is a source, made by a source type."""
         verifyObject(ISourceType, x_filtered)
         verifyObject(ISource, source())
+        self.assertIs(Predicates, x_filtered.predicates)
 
     def test_stream(self) -> None:
         """The bearer token and the fields that the enricher reads."""
@@ -53,12 +54,73 @@ class RequestTests(SynchronousTestCase):
         self.assertNotIn("backfill_minutes", request.url)
 
     def test_backfill(self) -> None:
-        """Back-fill asks for the minutes missed, within the configured limit, and for all of it at first."""
+        """Back-fill is asked for in minutes since what is safe, within the configured limit."""
         birds = source(backfill_minutes=3)
-        for missed, minutes in ((1, "1"), (60, "1"), (61, "2"), (3600, "3")):
-            request = birds.request(1_000_000, 1_000_000 + missed * 1000)
-            self.assertEqual([minutes], parse_qs(urlsplit(request.url).query)["backfill_minutes"])
-        self.assertIn("backfill_minutes=3", birds.request(None, 0).url)  # what another process confirmed is not known
+        request = birds.request(Resume(received=1_000_000), 1_000_000 + 90_000)
+        self.assertIn("backfill_minutes=2", request.url)
+        self.assertEqual(1_000_000 + 90_000 - 120_000, request.replays_from)
+
+    def test_recovery(self) -> None:
+        """The stream's own address with a span of time, where the contract has it."""
+        request = source(recovery=True).recovery(1_600_000_000_000, 1_600_000_600_000)
+        assert request is not None
+        self.assertEqual("https://api.x.com/2/tweets/search/stream", request.url.split("?")[0])
+        self.assertIn("start_time=2020-09-13T12:26:40Z&end_time=2020-09-13T12:36:42Z", request.url)
+        self.assertIsNone(source().recovery(1_600_000_000_000, 1_600_000_600_000))
+
+    def test_profile(self) -> None:
+        """The back-off profile is configurable."""
+        self.assertEqual(("x", "2010"), (source().profile, source(profile="2010").profile))
+
+
+class PredicatesTests(SynchronousTestCase):
+    """Rules as predicates."""
+
+    def birds(self, *rules: Rule) -> XFiltered:
+        """A source with these rules."""
+        return source(predicates=Predicates(rules))
+
+    def test_with_predicates(self) -> None:
+        """Another source with other rules and the same everything else; the first is as it was."""
+        birds = self.birds(Rule("cat"))
+        other = birds.with_predicates(Predicates((Rule("dog"),)))
+        self.assertEqual((Rule("dog"),), other.predicates.rules)
+        self.assertEqual((Rule("cat"),), birds.predicates.rules)
+        self.assertEqual((birds.lane, birds.credential, birds.name), (other.lane, other.credential, other.name))
+        self.assertTrue(birds.live_predicates)
+
+    def test_checked(self) -> None:
+        """Rules over the contract's limits are refused when made and when changed; larger contracts say so."""
+        for rules in ([Rule(str(n)) for n in range(1001)], [Rule("x" * 1025)], [Rule(" ")]):
+            predicates = Predicates(tuple(rules))
+            self.assertRaises(ValueError, source, predicates=predicates)
+            self.assertRaises(ValueError, source().with_predicates, predicates)
+        many = Predicates(tuple(Rule(str(n)) for n in range(1001)))
+        self.assertEqual(1001, len(source(predicates=many, rules_limit=25_000).predicates.rules))
+        self.assertRaises(ValueError, source, predicates=Predicates((Rule("x" * 2049),)), rule_length=2048)
+        source(rule_length=2048).with_predicates(Predicates((Rule("x" * 2048),)))
+
+    def test_changes(self) -> None:
+        """Added, removed and retagged rules count one each; order does not."""
+        birds = self.birds(Rule("a"), Rule("b", "t"), Rule("c"))
+        self.assertEqual(0, birds.changes(self.birds(Rule("c"), Rule("b", "t"), Rule("a"))))
+        self.assertEqual(3, birds.changes(self.birds(Rule("a"), Rule("b", "other"), Rule("d"))))
+        self.assertEqual(3, birds.changes(self.birds()))
+        self.assertEqual(3, self.birds().changes(birds))
+        untagged = self.birds(Rule("a"), Rule("b"), Rule("c"))
+        self.assertEqual(1, birds.changes(untagged))
+
+    def test_prepare(self) -> None:
+        """Rules are brought about at the rules endpoint, with the token."""
+        request = next(self.birds(Rule("cat")).prepare(False))
+        self.assertEqual("https://api.x.com/2/tweets/search/stream/rules", request.url)
+        self.assertEqual("Bearer t", request.headers["Authorization"])
+
+    def test_no_rules_of_ours(self) -> None:
+        """Without rules here those on the server are left as they are."""
+        with self.assertRaises(StopIteration) as done:
+            next(source().prepare(False))
+        self.assertEqual(Prepared(), done.exception.value)
 
 
 class TokenTests(SynchronousTestCase):
@@ -110,6 +172,29 @@ class OutcomeTests(SynchronousTestCase):
             self.assertEqual(cause, ending.cause)
             self.assertIn(disconnect_type, ending.detail)
 
+    def test_connection_issues_in_stream(self) -> None:
+        """A refused connection may be told in the stream, in `errors` or as an object of its own."""
+        for issue, cause in CONNECTION_ISSUES.items():
+            problem = {"title": "ConnectionException", "connection_issue": issue, "detail": "why"}
+            for said in ({"errors": [problem]}, problem, {"errors": [{"title": "first"}, problem]}):
+                (ending,) = source().outcomes(json.dumps(said).encode(), 5)
+                assert isinstance(ending, Ending)
+                self.assertEqual(cause, ending.cause)
+                self.assertIn(issue, ending.detail)
+
+    def test_usage_cap_in_stream(self) -> None:
+        """A quota that ends while the stream runs is a quota, not a restart."""
+        said = {"errors": [{"title": "UsageCapExceeded", "type": "https://api.x.com/2/problems/usage-capped"}]}
+        (ending,) = source().outcomes(json.dumps(said).encode(), 5)
+        assert isinstance(ending, Ending)
+        self.assertEqual(backoff.USAGE_CAP, ending.cause)
+
+    def test_unknown_disconnect(self) -> None:
+        """A disconnect of a new type is still one."""
+        (ending,) = source().outcomes(b'{"errors":[{"title":"x","disconnect_type":"Novelty"}]}', 5)
+        assert isinstance(ending, Ending)
+        self.assertEqual(backoff.DISCONNECT, ending.cause)
+
     def test_rubbish(self) -> None:
         """What is not understood is said to be so."""
         deep = b'{"data":{"id":"5","z":' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
@@ -139,6 +224,7 @@ class RefusalTests(SynchronousTestCase):
         for status, cause in (
             (400, backoff.REFUSED), (401, backoff.AUTHORISATION), (403, backoff.AUTHORISATION), (404, backoff.REFUSED),
             (406, backoff.REFUSED), (409, backoff.NO_RULES), (413, backoff.REFUSED), (416, backoff.REFUSED),
+            (422, backoff.REFUSED), (100, backoff.HTTP),
             (420, backoff.RATE_LIMIT), (429, backoff.RATE_LIMIT), (500, backoff.HTTP), (503, backoff.HTTP),
             (302, backoff.HTTP), (204, backoff.HTTP),
         ):  # fmt: skip
@@ -150,6 +236,23 @@ class RefusalTests(SynchronousTestCase):
         ending = source().refusal(response(429, body, **{"x-rate-limit-reset": str(NOW + 900)}))
         self.assertEqual(backoff.CONNECTION_LIMIT, ending.cause)
         self.assertIsNone(ending.retry_after)
+
+    def test_usage_cap(self) -> None:
+        """A used-up quota is neither a rate limit nor a wrong token, whichever number it comes with."""
+        body = {"title": "UsageCapExceeded", "detail": "Monthly product cap", "period": "Monthly"}
+        for status in (403, 429):
+            for said in (
+                "https://api.x.com/2/problems/usage-capped",
+                "https://api.twitter.com/2/problems/usage-capped",
+            ):
+                ending = source().refusal(response(status, {**body, "type": said}))
+                self.assertEqual(backoff.USAGE_CAP, ending.cause)
+                self.assertIn("Monthly product cap", ending.detail)
+
+    def test_retry_after_date(self) -> None:
+        """Retry-After may be a date."""
+        ending = source().refusal(response(503, {}, **{"retry-after": "Tue, 14 Nov 2023 22:15:20 GMT"}))
+        self.assertEqual(120, ending.retry_after)
 
     def test_rate_limit_reset(self) -> None:
         """The reset header and Retry-After say how long; the later counts; nonsense does not."""
@@ -174,85 +277,3 @@ class RefusalTests(SynchronousTestCase):
         self.assertLess(len(source().refusal(page).detail), 400)
         shout = source().refusal(response(503, {"title": "x" * 100_000}))
         self.assertLess(len(shout.detail), 400)
-
-
-class RulesTests(SynchronousTestCase):
-    """Checking rules, and reconciling them with the server's."""
-
-    def test_checked_before_connecting(self) -> None:
-        """Too many, too long, empty and repeated rules are refused with a sentence."""
-        for rules in (
-            [Rule(str(n)) for n in range(1001)],
-            [Rule("x" * 2049)],
-            [Rule(" ")],
-            [Rule("cat", "a"), Rule("cat", "b")],
-            [Rule(" cat ")],
-        ):
-            with self.assertRaises(ValueError):
-                source(predicates=Predicates(tuple(rules)))
-
-    def drive(self, answers: list[Response], wanted: list[Rule]) -> tuple[list[Request], Ending | None]:
-        """The requests made, and the end."""
-        steps = reconcile(Request(url="https://h/rules"), wanted)
-        requests = [next(steps)]
-        for answer in answers:
-            try:
-                requests.append(steps.send(answer))
-            except StopIteration as done:
-                return requests, done.value
-        raise AssertionError("it asked for more than was answered")
-
-    def test_nothing_to_do(self) -> None:
-        """Rules that are there already cost one request."""
-        listed = response(200, {"data": [{"id": "1", "value": "cat", "tag": "pets"}], "meta": {}})
-        requests, ending = self.drive([listed], [Rule("cat", "pets")])
-        self.assertEqual((1, None), (len(requests), ending))
-
-    def test_pages(self) -> None:
-        """A long list comes in pages."""
-        first = response(200, {"data": [{"id": "1", "value": "a"}], "meta": {"next_token": "t2"}})
-        second = response(200, {"data": [{"id": "2", "value": "b"}]})
-        requests, ending = self.drive([first, second], [Rule("a"), Rule("b")])
-        self.assertEqual("https://h/rules?pagination_token=t2", requests[1].url)
-        self.assertIsNone(ending)
-
-    def test_duplicates_are_no_error(self) -> None:
-        """A rule that somebody added meanwhile is what we wanted."""
-        added = response(200, {"meta": {}, "errors": [{"value": "cat", "id": "9", "title": "DuplicateRule"}]})
-        _, ending = self.drive([response(200, {"meta": {}}), added], [Rule("cat")])
-        self.assertIsNone(ending)
-
-    def test_gone_already(self) -> None:
-        """A stale rule that somebody else deleted first does not stop the source."""
-        listed = response(200, {"data": [{"id": "1", "value": "old"}]})
-        gone = response(200, {"meta": {}, "errors": [{"title": "Invalid Request", "detail": "Rule does not exist"}]})
-        added = response(201, {"meta": {}})
-        requests, ending = self.drive([listed, gone, added], [Rule("cat")])
-        self.assertEqual((3, None), (len(requests), ending))
-        _, ending = self.drive([listed, response(400, {"title": "Invalid Request"})], [Rule("cat")])
-        assert ending is not None
-        self.assertEqual(backoff.HTTP, ending.cause)
-
-    def test_invalid_rules(self) -> None:
-        """A rule that X refuses stops the source, naming the rule."""
-        added = response(400, {"errors": [{"value": "has:media", "title": "UnprocessableEntity", "detail": "no"}]})
-        _, ending = self.drive([response(200, {"meta": {}}), added], [Rule("has:media")])
-        assert ending is not None
-        self.assertEqual(backoff.REFUSED, ending.cause)
-        added = response(201, {"errors": [{"value": "has:media", "title": "Invalid", "detail": "no"}]})
-        _, ending = self.drive([response(200, {"meta": {}}), added], [Rule("has:media")])
-        assert ending is not None
-        self.assertIn("'has:media': Invalid: no", ending.detail)
-
-    def test_refused_list(self) -> None:
-        """A refusal of the list is classified like one of the stream."""
-        _, ending = self.drive([response(401, {"title": "Unauthorized"})], [Rule("cat")])
-        assert ending is not None
-        self.assertEqual(backoff.AUTHORISATION, ending.cause)
-
-    def test_not_json(self) -> None:
-        """A proxy's page is no list of rules."""
-        page = Response(status=200, body=b"<html>", received=NOW)
-        _, ending = self.drive([page], [Rule("cat")])
-        assert ending is not None
-        self.assertEqual(backoff.HTTP, ending.cause)

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.activity import Activity, Author, Facet, Media, Place
 from streamer.errors import DecodeError
 from streamer.message import Item
-from streamer.sources.x_payload import decode, language, without_lone_surrogates
+from streamer.sources.x_payload import decode, posted
+from streamer.sources.x_text import language, without_lone_surrogates
 
 USERS = [{"id": "12", "username": "jack", "name": "Jack"}, {"id": "13", "username": "biz", "name": "Biz"}]
 
@@ -115,6 +116,20 @@ class PostTests(SynchronousTestCase):
             activity.media,
             (Media("animation", "https://pbs.example/g.jpg"), Media("video", "https://pbs.example/v.jpg")),
         )
+
+    def test_posted(self) -> None:
+        """The id says when, to the millisecond; ids from before that scheme leave it to `created_at`."""
+        body = {"data": {"id": "20", "created_at": "2006-03-21T20:50:14.000Z"}}
+        for id_, raw, kind, ms in (
+            ("972472958596866048", b"{}", "post", 1_520_690_595_660),
+            ("20", json.dumps(body).encode(), "post", 1_142_974_214_000),
+            ("20", b'{"data":{"id":"20"}}', "post", None),
+            ("20", b"{", "post", None),
+            ("99999999999999999999", b"{}", "post", 25_130_692_884_813),
+            ("delete:972472958596866048", b"{}", "delete", None),
+        ):
+            one = Item(source="birds", kind=kind, id=id_, received=1, body=raw)
+            self.assertEqual(ms, posted(one), id_)
 
     def test_created(self) -> None:
         """A time that is none costs the time and not the post."""

@@ -28,6 +28,7 @@ from streamer.testing.faults import (
     Status,
     decode_fault,
 )
+from streamer.testing.history import Line
 from streamer.testing.x_problems import DISCONNECT_TYPES
 from tests.unit.test_testing_x import NOW, STREAM, Face, Listener
 
@@ -259,7 +260,7 @@ class DisturbTests(SynchronousTestCase):
         faults.add(Reorder(swaps))
         lines, out = [], []
         for size in batches:
-            batch = [b"%d" % (len(lines) + index) for index in range(size)]
+            batch = [Line(b"%d" % (len(lines) + index)) for index in range(size)]
             lines += batch
             out += faults.disturb(batch)
         out += faults.release()

@@ -213,7 +213,7 @@ class DeleteTests(SynchronousTestCase):
             authors[data["id"]] = data["author_id"]
         gone = set()
         for _ in range(20):
-            id_, line = generator.delete(NOW)
+            id_, line, *_ = generator.delete(NOW)
             status = json.loads(line)["delete"]["status"]
             self.assertEqual((id_, int(id_)), (status["id_str"], status["id"]))
             self.assertEqual((authors[id_], int(authors[id_])), (status["user_id_str"], status["user_id"]))
@@ -230,7 +230,7 @@ class InjectTests(SynchronousTestCase):
     def test_hostile_text(self) -> None:
         """The text arrives as it is, and its hashtags are found."""
         text = '<script>alert("\u202e")</script> 𠮷 #ok "; DROP'
-        id_, line = PostGenerator(1).inject(NOW, text, RULES)
+        id_, line, *_ = PostGenerator(1).inject(NOW, text, RULES)
         post = json.loads(line)
         self.assertEqual((id_, text), (post["data"]["id"], post["data"]["text"]))
         tag = post["data"]["entities"]["hashtags"][0]
@@ -239,7 +239,7 @@ class InjectTests(SynchronousTestCase):
 
     def test_fields(self) -> None:
         """Fields replace or remove what would be there; the user and the includes can be hostile too."""
-        _, line = PostGenerator(1).inject(
+        _, line, *_ = PostGenerator(1).inject(
             NOW, "x", lang=None, id="7", author_id="9", user={"name": "<b>"}, includes={"places": [{"id": "p"}]}
         )
         post = json.loads(line)

@@ -106,9 +106,9 @@ class Face:
         self.agent.flush()
         return Answer(response, json.loads(listener.data) if listener.data else None)
 
-    def listen(self, query: str = "") -> Listener:
-        """Open a stream."""
-        response = self._request(STREAM + query, None, TOKEN, None)
+    def listen(self, query: str = "", path: str = STREAM) -> Listener:
+        """Open a stream, the filtered one by default."""
+        response = self._request(path + query, None, TOKEN, None)
         assert response.code == 200, response.code
         listener = Listener()
         response.deliverBody(listener)

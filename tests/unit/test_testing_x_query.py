@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.testing.posts import PostGenerator
-from streamer.testing.x_problems import Problem
+from streamer.testing.problems import Problem
 from streamer.testing.x_query import FIELDS, Query, read_query
 
 NOW = 1_795_233_600_000  # ms since the epoch

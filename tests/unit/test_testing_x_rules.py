@@ -64,6 +64,7 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual((201, ["tui", "kea"]), (answer.code, self.values()))
         self.assertEqual({"created": 2, "not_created": 2, "valid": 2, "invalid": 2}, answer.body["meta"]["summary"])
         self.assertEqual(["DuplicateRule", "UnprocessableEntity"], [error["title"] for error in answer.body["errors"]])
+        self.assertEqual([False, True], ["details" in error for error in answer.body["errors"]])
 
     def test_dry_run(self) -> None:
         """A dry run answers as if, and changes nothing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -11,12 +13,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
-from streamer.testing.faults import Stall
+from streamer.testing.connection import GRACE
+from streamer.testing.faults import Disconnect, Lag, Split, Stall
 from streamer.testing.x import TOKEN, SimulatedX
-from streamer.testing.x_connection import GRACE
-from tests.unit.test_testing_x import NOW, STREAM, Face
+from tests.unit.test_testing_x import NOW, STREAM, Face, Listener
 
 
 class RefusalTests(SynchronousTestCase):
@@ -64,6 +67,20 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(listeners[0].data, listeners[1].data)
         self.assertEqual(429, face.ask(STREAM).code)
         face.simulation.stop()
+
+    def test_counted_when_gone(self) -> None:
+        """With `forgets_after` a connection that is gone still takes a place for so long."""
+        face = Face(rate=0.0, forgets_after=10.0)
+        face.listen().transport.loseConnection()
+        face.agent.flush()
+        self.assertEqual(0, face.simulation.status()["connections"])
+        face.advance(9.0)
+        answer = face.ask(STREAM)
+        self.assertEqual((429, "TooManyConnections"), (answer.code, answer.body["connection_issue"]))
+        face.advance(1.0)
+        face.listen()
+        face.simulation.stop()
+        self.assertEqual([], face.clock.getDelayedCalls())
 
     def test_replace_oldest(self) -> None:
         """Where X's other page is right, a new stream ends the old one, which is told so."""
@@ -144,6 +161,109 @@ class StreamTests(SynchronousTestCase):
         face.simulation.stop()
 
 
+class LagTests(SynchronousTestCase):
+    """Two connections to one stream, at different places."""
+
+    def setUp(self) -> None:
+        self.face = Face(rate=8.0, deleted=0.0, max_connections=2)
+        self.simulation = self.face.simulation
+        self.simulation.start()
+
+    def tearDown(self) -> None:
+        self.simulation.stop()
+        self.assertEqual([], self.face.clock.getDelayedCalls())
+
+    def test_late(self) -> None:
+        """The connection struck gets each line so many seconds later, in order; the other one at once."""
+        listeners = [self.face.listen(), self.face.listen()]
+        self.simulation.fault(Lag(2.0, connection=1))
+        self.face.advance(3.0)
+        ids = list(self.simulation.ledger.posts)
+        self.assertEqual(24, len(ids))
+        self.assertEqual([ids, ids[:8]], [listener.posts for listener in listeners])
+
+    def test_between_posts(self) -> None:
+        """A line comes when it is due, also where no further post sets anything going."""
+        listener = self.face.listen()
+        self.simulation.fault(Lag(5.0))
+        self.face.advance(1.0)
+        self.simulation._run.production.stop()
+        self.face.advance(4.25)
+        self.assertEqual(2, len(listener.posts))
+        self.face.advance(1.0)
+        self.assertEqual(8, len(listener.posts))
+
+    def test_ended(self) -> None:
+        """A lag of 0 sends what is due."""
+        listener = self.face.listen()
+        self.simulation.fault(Lag(60.0))
+        self.face.advance(1.0)
+        self.assertEqual([], listener.posts)
+        self.simulation.fault(Lag(0.0))
+        self.face.agent.flush()
+        self.assertEqual(8, len(listener.posts))
+
+    def test_next_to_open(self) -> None:
+        """Where there is no connection of that number the next one is struck; what is old comes at once."""
+        self.face.advance(10.0)
+        self.simulation.fault(Lag(2.0))
+        listener = self.face.listen("?backfill_minutes=1")
+        self.assertEqual(64, len(listener.posts))
+        self.face.advance(2.0)
+        self.assertEqual(80, len(listener.posts))
+
+
+class GzipTests(SynchronousTestCase):
+    """Compressed streams."""
+
+    def ask(self, accepted: str, **options: Any) -> tuple[Any, Listener, Face]:
+        """Open a stream as a client that accepts an encoding."""
+        face = Face(rate=0.0, **options)
+        headers = Headers({"authorization": [f"Bearer {TOKEN}"], "accept-encoding": [accepted]})
+        url = b"http://simulated.example" + STREAM.encode()
+        found: list[Any] = []
+        face.agent.request(b"GET", url, headers).addCallback(found.append)
+        face.agent.flush()
+        listener = Listener()
+        found[0].deliverBody(listener)
+        return found[0].headers.getRawHeaders("content-encoding"), listener, face
+
+    def test_each_write_is_whole(self) -> None:
+        """What was written can be read at once, before more is; the end is a good end."""
+        encoding, listener, face = self.ask("deflate, gzip", gzip=True)
+        self.assertEqual(["gzip"], encoding)
+        unzip = zlib.decompressobj(31)
+        for text in ("one", "two"):
+            listener.data = b""
+            face.simulation.inject(text)
+            face.agent.flush()
+            self.assertEqual(text, json.loads(unzip.decompress(listener.data))["data"]["text"])
+        listener.data = b""
+        face.simulation.fault(Disconnect())
+        face.agent.flush()
+        self.assertIn(b"operational-disconnect", unzip.decompress(listener.data))
+        self.assertTrue(unzip.eof)
+
+    def test_split(self) -> None:
+        """Pieces are cut out of the compressed bytes."""
+        _, listener, face = self.ask("gzip", gzip=True)
+        face.simulation.fault(Split(1))
+        face.simulation.inject("one")
+        face.agent.flush()
+        self.assertIn(b'"one"', zlib.decompressobj(31).decompress(listener.data))
+        face.simulation.stop()
+
+    def test_not_asked_for(self) -> None:
+        """Who does not ask for it, or asks a server that does not do it, gets plain bytes."""
+        for accepted, offered in (("identity", True), ("gzip", False)):
+            encoding, listener, face = self.ask(accepted, gzip=offered)
+            self.assertIsNone(encoding)
+            face.simulation.inject("one")
+            face.agent.flush()
+            self.assertTrue(listener.data.startswith(b'{"data"'))
+            face.simulation.stop()
+
+
 class BackfillTests(SynchronousTestCase):
     """What was missed can be asked for."""
 
@@ -178,6 +298,37 @@ class BackfillTests(SynchronousTestCase):
         self.assertEqual(list(face.simulation.ledger.posts)[9:19], listener.posts)
         self.assertIsNotNone(listener.ended)
         self.assertFalse(listener.ended.check(ResponseFailed, PotentialDataLoss))
+        face.simulation.stop()
+
+    def test_recoveries_are_counted_apart(self) -> None:
+        """Two recoveries may run beside a live stream, whatever it may have of its own; a third is 429."""
+        for options in ({}, {"max_connections": 3}, {"replace_oldest": True}):
+            face = Face(rate=1.0, **options)
+            face.simulation.start()
+            face.advance(60.0)
+            span = "?start_time=2026-11-21T04:00:10Z&end_time=2026-11-21T04:00:20Z"
+            live = face.listen()
+            for _ in range(2):
+                face.simulation.faults.add(Lag(1000.0))
+                self.assertIsNone(face.listen(span).ended)
+            answer = face.ask(STREAM + span)
+            self.assertEqual((429, "TooManyConnections"), (answer.code, answer.body["connection_issue"]), options)
+            face.advance(2.0)
+            self.assertIsNone(live.ended)
+            self.assertEqual(2, len(live.posts))
+            face.simulation.stop()
+            self.assertEqual([], face.clock.getDelayedCalls())
+
+    def test_a_recovery_that_is_over(self) -> None:
+        """A recovery makes room for the next one as soon as its answer ended, and takes none from a live stream."""
+        face = Face(rate=1.0)
+        face.simulation.start()
+        face.advance(30.0)
+        span = "?start_time=2026-11-21T04:00:10Z&end_time=2026-11-21T04:00:20Z"
+        for _ in range(3):
+            self.assertIsNotNone(face.listen(span).ended)
+        face.listen()
+        self.assertEqual(429, face.ask(STREAM).code)
         face.simulation.stop()
 
 

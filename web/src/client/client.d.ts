@@ -104,6 +104,14 @@ export interface SubscriptionEvents {
  *
  * Events of the type `streamer.delete` come to every subscription, whatever its topics: `data.id` and `source` name a
  * post that was taken back upstream, and that nobody may go on showing or keeping.
+ *
+ * So do those of the type `streamer.scrub`, by which an author takes the locations of posts back: `data.author` is the
+ * author's id, `data.up_to` the id of the last post covered (compare ids as numbers, with `BigInt`). They stand in the
+ * `author` and `post` of `streamer.geo`, and in the `author.id` and `id` of a `streamer.post` that has a `geo`.
+ *
+ * Events of the type `streamer.gap` (topic `gap.<source>`) say that something was missed upstream, for everybody:
+ * `data.from` and `data.to` as RFC 3339, `data.cause` in a word, `data.filled` whether it was fetched after all, and
+ * `data.missed` how many, where known. The local `gap` is another thing: what this client missed of the relay.
  */
 export interface Subscription {
   readonly id: string

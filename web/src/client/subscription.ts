@@ -5,7 +5,7 @@ import { Emitter } from './emitter.ts'
 import { Seen } from './seen.ts'
 import { matches } from './topics.ts'
 
-const DELETION = 'streamer.delete'
+const TAKING_BACK = new Set(['streamer.delete', 'streamer.scrub'])
 
 export class Sub implements Subscription {
   readonly id: string
@@ -49,9 +49,9 @@ export class Sub implements Subscription {
     return { id: this.id, topics: this.topics, last, since: this.#since, policy }
   }
 
-  /** Takes an event if it was asked for and is new. Deletions concern everybody: who has the post must lose it. */
+  /** Takes an event if it was asked for and is new. What takes back concerns everybody: who has it must lose it. */
   offer(event: CloudEvent): void {
-    if (event.type !== DELETION && !this.topics.some((pattern) => matches(pattern, event.topic))) return
+    if (!TAKING_BACK.has(event.type) && !this.topics.some((pattern) => matches(pattern, event.topic))) return
     if (this.#due > 0) this.#due--
     if (!this.#seen.add(event.source, event.id)) return
     this.emit('event', event)

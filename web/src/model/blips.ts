@@ -1,5 +1,6 @@
 // A fixed pool of blips: the newest take the places of the oldest, so the map costs the same at any rate.
 
+import { covers, type Scrub } from './scrubs.ts'
 import type { Spot } from './spot.ts'
 
 export const POOL = 60
@@ -32,7 +33,15 @@ export class Blips {
   }
 
   remove(key: string): void {
-    for (const [i, blip] of this.#slots.entries()) if (blip?.spot.key === key) this.#slots[i] = undefined
+    this.#clear((spot) => spot.key === key)
+  }
+
+  scrub(scrub: Scrub): void {
+    this.#clear(({ whose }) => covers(scrub, whose))
+  }
+
+  #clear(chosen: (spot: Spot) => boolean): void {
+    for (const [i, blip] of this.#slots.entries()) if (blip && chosen(blip.spot)) this.#slots[i] = undefined
   }
 
   /** The look of a slot at a time; `still` for readers who want no fading. */

@@ -3,10 +3,12 @@
 import { EVERYTHING, passes, type Filter } from './filter.ts'
 import { Flow, sample } from './flow.ts'
 import { Ledger } from './ledger.ts'
-import type { Row } from './row.ts'
+import { placeless, type Row } from './row.ts'
+import { covers, type Scrub } from './scrubs.ts'
 
 export const MOST_ROWS = 200
 export const MOST_WAITING = 1000
+export const MOST_GAPS = 20 // among the rows, and among those that wait; a broken source must not push the posts out
 const MOST_DELETED = 1000 // keys remembered, for a delete can overtake its post
 const FIRST_ROWS = 100 // until then the flow setting does not apply: an empty page helps nobody
 
@@ -34,7 +36,8 @@ export class Feed {
 
   add(row: Row): void {
     if (row.kind === 'gap') {
-      this.#waiting.push(row)
+      const others = this.#waiting.filter((other) => other.key !== row.key)
+      this.#waiting = fewGaps([row, ...others.reverse()]).reverse()
       this.#trim()
       return
     }
@@ -57,6 +60,14 @@ export class Feed {
     this.#waiting = this.#waiting.filter((row) => row.key !== key)
     this.ledger.drop(before - this.#waiting.length)
     if (this.#rows.some((row) => row.key === key)) this.#put(this.#rows.filter((row) => row.key !== key))
+  }
+
+  /** Takes places out of everything: their author wants them forgotten. */
+  scrub(scrub: Scrub): void {
+    const clean = (row: Row): Row => (row.kind === 'post' && covers(scrub, row.whose) ? placeless(row) : row)
+    this.#waiting = this.#waiting.map(clean)
+    const rows = this.#rows.map(clean)
+    if (rows.some((row, i) => row !== this.#rows[i])) this.#put(rows)
   }
 
   /** An event that could not be read: it is accounted for, and nothing else. */
@@ -100,7 +111,7 @@ export class Feed {
     const again = new Map(fresh.map((row) => [row.key, row]))
     const known = new Set(this.#rows.map((row) => row.key))
     const kept = this.#rows.map((row) => again.get(row.key) ?? row)
-    this.#put([...fresh.filter((row) => !known.has(row.key)), ...kept].slice(0, MOST_ROWS))
+    this.#put(fewGaps([...fresh.filter((row) => !known.has(row.key)), ...kept]).slice(0, MOST_ROWS))
   }
 
   #trim(): void {
@@ -115,4 +126,10 @@ export class Feed {
     this.#rows = rows
     this.version++
   }
+}
+
+/** The rows without the oldest gaps beyond what is kept of them. */
+function fewGaps(newestFirst: readonly Row[]): Row[] {
+  let gaps = 0
+  return newestFirst.filter((row) => row.kind !== 'gap' || ++gaps <= MOST_GAPS)
 }

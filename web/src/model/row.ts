@@ -1,7 +1,9 @@
 // What the feed shows: an event read once, distrusted, and brought into a form the view can draw as it is.
 
 import type { CloudEvent, Gap, Lag } from '../client/client.d.ts'
+import { whoseOf, type Whose } from './scrubs.ts'
 import { cleanName, pieces, safeUrl, type Facet, type Piece } from './text.ts'
+import { words } from './words.ts'
 
 export interface Byline {
   readonly name: string
@@ -25,17 +27,19 @@ export interface PostRow {
   readonly url: string | undefined
   readonly lang: string
   readonly place: string
+  readonly whose: Whose
   readonly reply: boolean
   readonly sensitive: boolean
   readonly media: number
   readonly long: boolean
-  /** Lower case, what a filter looks through. */
+  /** Lower case, what a filter looks through; its first line is the place. */
   readonly haystack: string
 }
 
 export interface GapRow {
   readonly kind: 'gap'
   readonly key: string
+  /** Empty where it is not the source's gap but this reader's. */
   readonly source: string
   readonly at: number
   readonly title: string
@@ -75,6 +79,12 @@ export function rowOf(event: CloudEvent, now: number): Row | undefined {
   return undefined
 }
 
+/** The same post without where it was written: its author took that back. */
+export function placeless(row: PostRow): PostRow {
+  if (row.place === '') return row
+  return { ...row, place: '', haystack: row.haystack.slice(row.haystack.indexOf('\n')) }
+}
+
 export function lagRow(lag: Lag, now: number): GapRow {
   const title = `${lag.skipped.toLocaleString()} skipped`
   const cause = lag.why === 'slow' ? 'your connection is slow' : cleanName(lag.why)
@@ -103,11 +113,12 @@ function post(event: CloudEvent, data: Dict, source: string, now: number): PostR
     url: safeUrl(data['url'])?.href,
     lang: langOf(data['lang']),
     place,
+    whose: whoseOf(source, dict(data['author'])['id'], data['id']),
     reply: data['reply_to'] != null,
     sensitive: data['sensitive'] === true,
     media: list(data['media']).length,
     long: text.length > LONG_CHARACTERS || text.split('\n').length > LONG_LINES,
-    haystack: [text, author.name, author.mention, place, source, ...tags.map((tag) => `#${tag}`)].join('\n').toLowerCase(),
+    haystack: [place, text, author.name, author.mention, source, ...tags.map((tag) => `#${tag}`)].join('\n').toLowerCase(),
   }
 }
 
@@ -122,11 +133,11 @@ function change(event: CloudEvent, data: Dict, source: string, now: number): Pos
 }
 
 function upstreamGap(event: CloudEvent, data: Dict, source: string, now: number): GapRow {
-  const title = data['filled'] === true ? `A gap in ${source} was filled` : `Gap in ${source}`
-  const cause = cleanName(string(data['cause'])).replaceAll('_', ' ')
+  const missed = data['missed']
+  const count = typeof missed === 'number' && missed > 0 ? missed : undefined
   return {
-    kind: 'gap', key: `gap ${source} ${event.id}`, source, at: time(event.time) ?? now, title,
-    from: time(data['from']), to: time(data['to']), cause,
+    kind: 'gap', key: `gap ${source} ${event.id}`, source, at: time(event.time) ?? now, title: words.missed(count, data['filled'] === true),
+    from: time(data['from']), to: time(data['to']), cause: words.gapCause(cleanName(string(data['cause']))),
   }
 }
 

@@ -3,10 +3,12 @@
 import type { CloudEvent } from '../client/client.d.ts'
 import { HEIGHT, PER_KM, WIDTH, project } from './projection.ts'
 import { dict, keyOf, sourceOf } from './row.ts'
+import { whoseOf, type Whose } from './scrubs.ts'
 
 export interface Spot {
   /** Of the post, so that a delete finds it. */
   readonly key: string
+  readonly whose: Whose
   readonly x: number
   readonly y: number
   /** Map units. */
@@ -31,8 +33,11 @@ export function spotOf(event: CloudEvent): Spot | undefined {
   if (!(x >= 0 && x <= WIDTH && y >= 0 && y <= HEIGHT)) return undefined
   const area = data['precision'] !== 'point'
   const km = typeof data['radius_km'] === 'number' ? data['radius_km'] : 0
+  const source = sourceOf(event)
+  const post = data['post'] ?? data['post_id'] ?? data['id'] ?? event.id.replace(/^[a-z]+:/, '')
   return {
-    key: keyOf(sourceOf(event), data['post'] ?? data['post_id'] ?? data['id'] ?? event.id.replace(/^[a-z]+:/, '')),
+    key: keyOf(source, post),
+    whose: whoseOf(source, data['author'], post),
     x,
     y,
     radius: area ? Math.min(RING_MOST, Math.max(RING_LEAST, km * PER_KM)) : DOT,

@@ -16,6 +16,31 @@ function called(names: Intl.DisplayNames, code: string): string {
   }
 }
 
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'short' })
+const dated = new Intl.DateTimeFormat(undefined, { dateStyle: 'short', timeStyle: 'short' })
+
+/** Why a source's stream has a gap, for readers; see `cause` in the description of `streamer.gap`. */
+const gapCauses: Readonly<Record<string, string>> = {
+  network: 'connection lost',
+  http: 'the source had an error',
+  'rate-limit': 'the source asked us to wait',
+  'connection-limit': 'the source allowed no further connection',
+  'usage-cap': 'the source’s quota was used up',
+  authorisation: 'the source refused our access',
+  refused: 'the source refused the request',
+  'no-rules': 'nothing was asked for',
+  disconnect: 'the source hung up',
+  slow: 'we read too slowly',
+  stall: 'connection stalled',
+  unexpected: 'a fault of ours',
+  limit: 'more than the source gives out',
+  renewal: 'the connection was renewed',
+  restart: 'we were away',
+  shed: 'more than we could keep',
+  spool: 'what we had stored was damaged',
+  stopped: 'it was switched off',
+}
+
 const seconds = (ms: number): string => `${Math.max(1, Math.ceil(ms / 1000))} s`
 
 export const words = {
@@ -76,7 +101,16 @@ export const words = {
   media: (n: number) => (n === 1 ? '1 attachment' : `${numbers.format(n)} attachments`),
   postBy: (name: string) => `Post by ${name}`,
   openPost: 'open the post',
-  gapSpan: (from: number, to: number) => `${clock.format(from)} – ${clock.format(to)}`,
+  /** The day is left out where it is today; seconds matter only within a minute. */
+  gapSpan: (from: number, to: number, now: number) => {
+    const [first, last] = from < to ? [from, to] : [to, from]
+    const today = day.format(first) === day.format(now) && day.format(last) === day.format(now)
+    return (!today ? dated : last - first < 60_000 ? clock : shortClock).formatRange(first, last)
+  },
+  missed: (count: number | undefined, filled: boolean) =>
+    filled ? 'missed at first, fetched since' : count === undefined ? 'missed' : `${numbers.format(count)} missed`,
+  gapCause: (cause: string) => (Object.hasOwn(gapCauses, cause) ? (gapCauses[cause] as string) : cause.replaceAll(/[_-]/g, ' ')),
+  gapIn: (source: string) => `Gap in ${source}`,
 
   world: 'World',
   exact: 'exact place',

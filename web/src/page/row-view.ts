@@ -38,12 +38,24 @@ export function postView(row: PostRow, shown: Shown): TemplateResult {
 }
 
 export function gapView(row: GapRow, shown: Shown): TemplateResult {
-  const span = row.from !== undefined && row.to !== undefined ? words.gapSpan(row.from, row.to) : ''
+  const span = row.from !== undefined && row.to !== undefined ? words.gapSpan(row.from, row.to, shown.now) : ''
+  if (row.source) return divider(row, span, shown)
   return html`
     <article class="row gap" tabindex="-1" data-key=${row.key} aria-posinset=${shown.at} aria-setsize="-1"
       aria-label=${row.title}>
       ${icons.gap}
       <p><b>${row.title}</b>${span ? html` <span>${span}</span>` : nothing}${row.cause ? html` <span>${row.cause}</span>` : nothing}</p>
+    </article>
+  `
+}
+
+/** What a source missed concerns everybody a little, and nobody much. */
+function divider(row: GapRow, span: string, shown: Shown): TemplateResult {
+  const what = [row.title, row.cause].filter(Boolean).join(', ')
+  return html`
+    <article class="row divider" tabindex="-1" data-key=${row.key} aria-posinset=${shown.at} aria-setsize="-1"
+      aria-label=${words.gapIn(row.source)}>
+      <p>${span ? `${span}: ${what}` : what}</p><span class="source"><bdi>${row.source}</bdi></span>
     </article>
   `
 }

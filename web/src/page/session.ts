@@ -8,7 +8,8 @@ import { FLUSHES_PER_S } from '../model/flow.ts'
 import { Hold, type Cause } from '../model/hold.ts'
 import { Places, WINDOW_MS } from '../model/places.ts'
 import { Pulse } from '../model/pulse.ts'
-import { dict, gapRow, keyOf, lagRow, rowOf, sourceOf, type GapRow, type Row } from '../model/row.ts'
+import { dict, gapRow, keyOf, lagRow, placeless, rowOf, sourceOf, type GapRow, type Row } from '../model/row.ts'
+import { scrubOf, Scrubs } from '../model/scrubs.ts'
 import { spotOf } from '../model/spot.ts'
 import { status, type Facts } from '../model/status.ts'
 import { words } from '../model/words.ts'
@@ -27,6 +28,7 @@ export class Session extends EventTarget {
   readonly sources = new Set<string>()
   readonly langs = new Set<string>()
   readonly #live: Live
+  readonly #scrubs = new Scrubs()
   /** The reader was told that there is no connection, and waits to hear that there is one again. */
   #away = false
   #timer: ReturnType<typeof setInterval> | undefined
@@ -86,8 +88,10 @@ export class Session extends EventTarget {
   #take(event: CloudEvent): void {
     const now = Date.now()
     if (event.type === 'streamer.delete') return this.#forget(event)
+    if (event.type === 'streamer.scrub') return this.#scrub(event)
     const spot = spotOf(event)
     if (spot) {
+      if (this.#scrubs.cover(spot.whose)) return
       // History may be older than what the map shows; who does not say when is taken at its arrival.
       const at = Date.parse(event.time ?? '') - this.pulse.skew || now
       if (now - at > WINDOW_MS) return
@@ -109,7 +113,8 @@ export class Session extends EventTarget {
   /** The row for an event; one that cannot be read must not stop the others. */
   #read(event: CloudEvent, now: number): Row | undefined {
     try {
-      return rowOf(event, now)
+      const row = rowOf(event, now)
+      return row?.kind === 'post' && this.#scrubs.cover(row.whose) ? placeless(row) : row
     } catch {
       this.feed.refuse()
       return undefined
@@ -125,7 +130,14 @@ export class Session extends EventTarget {
     const key = keyOf(sourceOf(event), dict(event.data)['id'])
     this.feed.remove(key)
     this.blips.remove(key)
-    this.dispatchEvent(new CustomEvent('deleted', { detail: key }))
+  }
+
+  #scrub(event: CloudEvent): void {
+    const scrub = scrubOf(event, sourceOf(event))
+    if (!scrub) return
+    this.#scrubs.add(scrub)
+    this.feed.scrub(scrub)
+    this.blips.scrub(scrub)
   }
 
   #entered(state: State): void {

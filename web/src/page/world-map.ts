@@ -38,7 +38,8 @@ export class WorldMap extends View {
   }
 
   protected override beat(): void {
-    if (this.session.still || document.visibilityState === 'hidden') return
+    if (document.visibilityState === 'hidden') return
+    if (this.session.still) return this.#clear()
     const now = Date.now()
     this.#draw(now)
     if (now - this.#summed >= SUMMARY_MS) this.#sumUp(now)
@@ -59,6 +60,12 @@ export class WorldMap extends View {
       set(circle, 'cy', spot.y.toFixed(1))
       set(circle, 'r', spot.radius.toFixed(1))
     }
+  }
+
+  /** A still map moves nothing, and yet loses what was taken back. */
+  #clear(): void {
+    const { slots } = this.session.blips
+    for (const [i, circle] of this.#circles.entries()) if (!slots[i]) set(circle, 'data-step', '0')
   }
 
   #sumUp(now: number): void {

@@ -40,12 +40,12 @@ describe('a batch', () => {
     expect(positions).not.toContain('v1.a.3')
   })
 
-  it('takes deletions to every subscription, once each', async () => {
+  it.each(['delete', 'scrub'])('takes what a %s takes back to every subscription, once each', async (kind) => {
     const live = open()
     const [posts, places] = [ids(live, 'post.#'), ids(live, 'geo.#')]
-    const gone = { ...event('delete:1', 'delete.birds'), type: 'streamer.delete' }
-    ;(await socket()).open().confirm().say('ev', 'v1.a.3', [gone, event('2'), gone, event('3', 'delete.birds')])
-    expect(posts).toEqual(['delete:1', '2'])
-    expect(places).toEqual(['delete:1'])
+    const gone = { ...event('gone:1', `${kind}.birds`), type: `streamer.${kind}` }
+    ;(await socket()).open().confirm().say('ev', 'v1.a.3', [gone, event('2'), gone, event('3', `${kind}.birds`)])
+    expect(posts).toEqual(['gone:1', '2'])
+    expect(places).toEqual(['gone:1'])
   })
 })

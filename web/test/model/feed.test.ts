@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EVERYTHING, fromHash, narrows, passes, toHash } from '../../src/model/filter.ts'
-import { Feed, MOST_ROWS, MOST_WAITING } from '../../src/model/feed.ts'
+import { Feed, MOST_GAPS, MOST_ROWS, MOST_WAITING } from '../../src/model/feed.ts'
 import { Flow, sample } from '../../src/model/flow.ts'
 import { Hold } from '../../src/model/hold.ts'
 import { rowOf, type PostRow, type Row } from '../../src/model/row.ts'
@@ -28,6 +28,7 @@ describe('the account', () => {
       if (dice < 0.03) for (let n = 0; n < MOST_WAITING * 0.6; n++) told++, feed.add(post(`${step}-${n}`))
       else if (dice < 0.6) told++, feed.add(post(Math.floor(random() * 60), { lang: random() < 0.5 ? 'en' : 'pt' }))
       else if (dice < 0.65) feed.add({ ...gap, key: `gap ${step}` })
+      else if (dice < 0.67) feed.scrub({ author: 'birds 7', upTo: BigInt(step) })
       else if (dice < 0.75) feed.remove(`birds ${Math.floor(random() * 60)}`)
       else if (dice < 0.78) told += 7, feed.ledger.lose(7)
       else if (dice < 0.82) feed.filter = random() < 0.5 ? EVERYTHING : { ...EVERYTHING, lang: 'en' }
@@ -101,6 +102,24 @@ describe('the feed', () => {
     feed.add(gap)
     feed.flush()
     expect(keys(feed)).toEqual(['gap 1'])
+  })
+
+  it('keeps the newest gaps, however many there are, and a repeated one once', () => {
+    const feed = new Feed()
+    feed.add(post(1))
+    feed.flush()
+    for (let n = 0; n < MOST_GAPS + 5; n++) feed.add({ ...gap, key: `gap ${n}` })
+    feed.add({ ...gap, key: 'gap 9', title: 'again' })
+    feed.flush()
+    expect(feed.rows).toHaveLength(MOST_GAPS + 1)
+    expect(keys(feed).slice(0, 2)).toEqual(['gap 9', `gap ${MOST_GAPS + 4}`])
+    expect(keys(feed).at(-1)).toBe('birds 1')
+    for (let n = 0; n < 2; n++) {
+      feed.add({ ...gap, key: `later ${n}` })
+      feed.flush()
+    }
+    expect(keys(feed).filter((key) => key.includes('gap') || key.includes('later'))).toHaveLength(MOST_GAPS)
+    expect(keys(feed)[0]).toBe('later 1')
   })
 
   it('moves calmly when asked to, once the page is full', () => {

@@ -7,7 +7,7 @@ import { HEIGHT, WIDTH, equalEarth, project } from '../../src/model/projection.t
 import { spotOf, type Spot } from '../../src/model/spot.ts'
 import { cloudEvent } from './events.ts'
 
-const spot = (key: string): Spot => ({ key, x: 1, y: 2, radius: 3, area: false, country: 'NZ' })
+const spot = (key: string): Spot => ({ key, whose: { author: '', post: undefined }, x: 1, y: 2, radius: 3, area: false, country: 'NZ' })
 const geo = (data: object, topic = 'geo.birds.nz') => spotOf(cloudEvent('streamer.geo', topic, data))
 
 describe('the projection', () => {

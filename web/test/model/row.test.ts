@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { rowOf, type GapRow, type PostRow } from '../../src/model/row.ts'
 import { cleanName, pieces, safeUrl } from '../../src/model/text.ts'
@@ -121,13 +123,55 @@ describe('other rows', () => {
   })
 
   it('a gap tells source, span and cause', () => {
-    const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from: '2026-11-21T03:00:00Z', to: 1_795_230_000_000, cause: 'too_slow', filled: false }), 0) as GapRow
-    expect(row).toMatchObject({ kind: 'gap', title: 'Gap in birds', from: Date.parse('2026-11-21T03:00:00Z'), to: 1_795_230_000_000, cause: 'too slow' })
+    const [from, to] = ['2026-11-21T03:00:00.000Z', '2026-11-21T03:02:00.000Z']
+    const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from, to, cause: 'stall', filled: false }), 0) as GapRow
+    expect(row).toMatchObject({
+      kind: 'gap', source: 'birds', title: 'missed', from: Date.parse(from), to: Date.parse(to), cause: 'connection stalled',
+    })
+  })
+
+  it.each([
+    [{ missed: 1 }, '1 missed'], [{ missed: 0 }, 'missed'], [{ missed: 'x' }, 'missed'], [{}, 'missed'],
+    [{ filled: true, missed: 7 }, 'missed at first, fetched since'],
+  ])('a gap with %j is said as: %s', (data, title) => {
+    expect(rowOf(cloudEvent('streamer.gap', 'gap.birds', data), 0)).toMatchObject({ title })
+  })
+
+  it.each([
+    ['limit', 'more than the source gives out'], ['restart', 'we were away'], ['too_slow-by_far', 'too slow by far'], ['toString', 'toString'], ['', ''],
+  ])('the cause %j is said as %j', (cause, said) => {
+    expect(rowOf(cloudEvent('streamer.gap', 'gap.birds', { cause }), 0)).toMatchObject({ cause: said })
   })
 
   it('a gap without end has no span', () => {
     const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from: 1e300, to: 1e301 }), 0) as GapRow
     expect([row.from, row.to]).toEqual([undefined, undefined])
+  })
+})
+
+describe('causes', () => {
+  it('of every connection that ends have words of their own', () => {
+    const table = readFileSync(join(import.meta.dirname, '../../../streamer/policy/backoff.py'), 'utf8')
+    const causes = [...table.matchAll(/^[A-Z_]+ = "([a-z-]+)"$/gm)].map(([, cause]) => cause as string)
+    expect(causes).toContain('stall')
+    for (const cause of causes) expect(words.gapCause(cause)).not.toBe(cause.replaceAll('-', ' '))
+  })
+})
+
+describe('spans', () => {
+  const at = new Date(2026, 10, 21, 12, 3, 10).getTime() // noon where the reader is
+  const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+
+  it('of today are told by the clock, the earlier end first', () => {
+    const said = words.gapSpan(at, at + 120_000, at + 130_000)
+    expect(said).toBe(clock.formatRange(at, at + 120_000))
+    expect(said).toMatch(/12:03\D+12:05/)
+    expect(words.gapSpan(at + 120_000, at, at + 130_000)).toBe(said)
+  })
+
+  it('within a minute are told by the second, and of another day by the date', () => {
+    expect(words.gapSpan(at, at + 5_000, at)).toMatch(/12:03:10\D+12:03:15/)
+    expect(words.gapSpan(at, at + 120_000, at + 2 * 86_400_000)).toMatch(/21.*12:03/)
   })
 })
 

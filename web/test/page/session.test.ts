@@ -30,6 +30,24 @@ describe('places of history', () => {
   })
 })
 
+describe('a scrub', () => {
+  const scrub = cloudEvent('streamer.scrub', 'scrub.birds', { author: '7', up_to: '10' })
+  const events = (post: string): CloudEvent[] => [
+    cloudEvent('streamer.geo', 'geo.birds.nz', { lat: -41, lon: 174, precision: 'point', post, author: '7' }, 'birds', `geo:${post}`),
+    postEvent({ id: post, author: { id: '7' }, geo: { name: 'Queenstown' } }),
+  ]
+
+  it.each(['before', 'after'])('takes places from map and feed when it comes %s them', (when) => {
+    const { live, session } = sessionOf()
+    const located = [...events('9'), ...events('11')].map((event) => ({ ...event, time: new Date(NOW).toISOString() }))
+    live.events(...(when === 'before' ? [scrub, ...located] : [...located, scrub]))
+    session.showAll()
+    expect(session.blips.slots.flatMap((blip) => blip?.spot.key ?? [])).toEqual(['birds 11'])
+    expect(session.feed.rows).toMatchObject([{ key: 'birds 11', place: 'Queenstown' }, { key: 'birds 9', place: '' }])
+    expect(session.feed.ledger).toMatchObject({ balanced: true, sent: 2, shown: 2 })
+  })
+})
+
 describe('what screen readers are told', () => {
   it('after a loss of connection is at once that it is back, and what was missed', () => {
     const { live, session } = sessionOf()
@@ -58,7 +76,7 @@ describe('an event of any shape', () => {
   it('stops nothing, and is accounted for', () => {
     const { live, session } = sessionOf()
     const unreadable = { ...postEvent({}), get data(): unknown { throw new Error('unreadable') } }
-    for (const type of ['streamer.post', 'streamer.geo', 'streamer.delete', 'streamer.gap']) {
+    for (const type of ['streamer.post', 'streamer.geo', 'streamer.delete', 'streamer.scrub', 'streamer.gap']) {
       for (const data of [null, 7, 'x', []]) live.events(cloudEvent(type, 'x.birds', data as never))
     }
     const { sent } = session.feed.ledger

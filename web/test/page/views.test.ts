@@ -1,13 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { fromHash } from '../../src/model/filter.ts'
-import { rowOf, type PostRow } from '../../src/model/row.ts'
+import { rowOf, type GapRow, type PostRow } from '../../src/model/row.ts'
 import { words } from '../../src/model/words.ts'
 import '../../src/page/live-feed.ts'
 import type { LiveFeed } from '../../src/page/live-feed.ts'
 import type { Session } from '../../src/page/session.ts'
 import '../../src/page/tool-bar.ts'
 import type { ToolBar } from '../../src/page/tool-bar.ts'
-import { postEvent } from '../model/events.ts'
+import '../../src/page/world-map.ts'
+import type { WorldMap } from '../../src/page/world-map.ts'
+import { cloudEvent, postEvent } from '../model/events.ts'
 import { sessionOf } from './fake.ts'
 
 let session: Session
@@ -15,7 +17,7 @@ let session: Session
 beforeEach(() => void ({ session } = sessionOf()))
 afterEach(() => document.body.replaceChildren())
 
-async function put<View extends LiveFeed | ToolBar>(name: string): Promise<View> {
+async function put<View extends LiveFeed | ToolBar | WorldMap>(name: string): Promise<View> {
   const view = document.createElement(name) as View
   view.session = session
   document.body.append(view)
@@ -60,11 +62,40 @@ describe('the feed', () => {
     expect(feed.querySelector('.chip')).toBeNull()
   })
 
+  it('tells what a source missed in a quiet line of its own', async () => {
+    const to = Date.now()
+    const data = { from: new Date(to - 120_000).toISOString(), to: new Date(to).toISOString(), cause: 'stall', filled: false, missed: 3 }
+    session.feed.add(rowOf(cloudEvent('streamer.gap', 'gap.birds', data), 0) as GapRow)
+    session.showAll()
+    const line = (await put<LiveFeed>('live-feed')).querySelector('article.divider')
+    expect(line?.querySelector('p')?.textContent).toBe(`${words.gapSpan(to - 120_000, to, to)}: 3 missed, connection stalled`)
+    expect(line?.querySelector('.source')?.textContent).toBe('birds')
+    expect(line?.getAttribute('aria-label')).toBe('Gap in birds')
+  })
+
   it('keeps the host of a link apart from the text around it', async () => {
     const facets = [{ start: 0, end: 4, kind: 'link', value: 'https://evil.example/' }]
     session.feed.add(rowOf(postEvent({ text: 'bank', facets }), 0) as PostRow)
     session.feed.showAll()
     expect((await put<LiveFeed>('live-feed')).querySelector('bdi.host')?.textContent).toBe('(evil.example)')
+  })
+})
+
+describe('the map', () => {
+  it('loses what was taken back even while it stands still', async () => {
+    const { live, session: own } = sessionOf()
+    session = own
+    const spot = (post: string) =>
+      cloudEvent('streamer.geo', 'geo.birds.nz', { lat: -41, lon: 174, precision: 'point', post, author: '7' }, 'birds', `geo:${post}`)
+    live.events(...['9', '11'].map((post) => ({ ...spot(post), time: new Date().toISOString() })))
+    const map = await put<WorldMap>('world-map')
+    const seen = () => map.querySelectorAll('circle:not([data-step="0"])').length
+    session.dispatchEvent(new Event('beat'))
+    expect(seen()).toBe(2)
+    session.holdFor('paused', true)
+    live.events(cloudEvent('streamer.scrub', 'scrub.birds', { author: '7', up_to: '10' }))
+    session.dispatchEvent(new Event('beat'))
+    expect(seen()).toBe(1)
   })
 })
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.web.server import Request
 
 LINE_END = b"\r\n"
+GZIP = 31  # zlib's word for a gzip header and the widest window
 
 
 @attrs.define(eq=False)
@@ -19,7 +21,8 @@ class Outlet:
 
     Args:
         keep_alive: seconds of silence after which an empty line is written.
-        split: how many bytes a piece has; 0 means whole.
+        zipped: whether to compress; each write can be read at once, for it ends with a sync flush.
+        split: how many bytes a piece has, after compression; 0 means whole.
         held: whether keep-alives are not to be written now.
         gone: called once, when the connection is gone or the response was ended.
     """
@@ -27,11 +30,13 @@ class Outlet:
     request: Request
     clock: IReactorTime
     keep_alive: float
+    zipped: bool
     split: Callable[[], int]
     held: Callable[[], bool]
     gone: Callable[[], None]
     _written_at: float = 0.0  # seconds since the epoch
     _timer: IDelayedCall | None = None
+    _zip: Any = None  # zlib's compressor, where there is one
     _channel: Any = None  # the HTTP channel, while something may be written
 
     @property
@@ -44,6 +49,9 @@ class Outlet:
         self.request.notifyFinish().addBoth(self._gone)
         self._channel = self.request.channel
         self.request.setHeader("content-type", "application/json; charset=utf-8")
+        if self.zipped:
+            self._zip = zlib.compressobj(wbits=GZIP)
+            self.request.setHeader("content-encoding", "gzip")
         self.request.registerProducer(producer, True)
         self.request.write(b"")
         self._written_at = self.clock.seconds()
@@ -51,6 +59,8 @@ class Outlet:
 
     def write(self, data: bytes) -> None:
         """Write, in pieces where that is wished."""
+        if self._zip is not None:
+            data = self._zip.compress(data) + self._zip.flush(zlib.Z_SYNC_FLUSH)
         size = self.split() or len(data)
         for at in range(0, len(data), size):
             self.request.write(data[at : at + size])
@@ -58,6 +68,8 @@ class Outlet:
 
     def finish(self) -> None:
         """End the response whole, and the connection after it."""
+        if self._zip is not None:
+            self.request.write(self._zip.flush(zlib.Z_FINISH))
         channel = self._close()
         self.request.finish()
         channel.loseConnection()

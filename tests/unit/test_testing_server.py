@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer.cli import main
+from streamer.testing.server import SimulationService, listen
+from streamer.testing.twitter import SAMPLE, SimulatedTwitter
 from streamer.testing.x import TOKEN, SimulatedX
-from streamer.testing.x_server import SimulationService, listen
+from tests.unit.simulated_twitter import BASIC
 from tests.unit.test_testing_x import STREAM
 
 
@@ -31,13 +35,15 @@ class SimulationServiceTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.simulation = SimulatedX(self.reactor, rules=[("kakapo", None)])
 
-    def connect(self, factory, path: str = STREAM) -> StringTransport:  # type: ignore[no-untyped-def]
+    def connect(  # type: ignore[no-untyped-def]
+        self, factory, path: str = STREAM, authorization: str = f"Bearer {TOKEN}"
+    ) -> StringTransport:
         """Ask for something, a stream by default, of the factory that listens."""
         protocol = factory.buildProtocol(None)
         transport = StringTransport()
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        protocol.dataReceived(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+        protocol.dataReceived(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n\r\n".encode())
         return transport
 
     def test_runs_and_stops(self) -> None:
@@ -84,3 +90,34 @@ class SimulationServiceTests(SynchronousTestCase):
         self.assertFalse(self.simulation.status()["running"])
         self.assertIn(b" 200 ", self.connect(self.reactor.tcpServers[0][1]).value())
         self.simulation.stop()
+
+    def test_twitter(self) -> None:
+        """Any simulation is served, by its name in the log."""
+        service = SimulationService(self.reactor, "tcp:4321", SimulatedTwitter(self.reactor, sample_share=1.0))
+        service.startService()
+        self.assertEqual(4321, self.successResultOf(service.listening))
+        transport = self.connect(self.reactor.tcpServers[0][1], f"/{SAMPLE}", BASIC)
+        self.reactor.pump([0.125] * 8)
+        self.assertEqual(20, transport.value().count(b'"timestamp_ms"'))
+        stopped = service.stopService()
+        transport.protocol.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+
+class CommandTests(SynchronousTestCase):
+    """`streamer simulate`."""
+
+    def test_help(self) -> None:
+        """Both upstreams have help, without a reactor."""
+        for name in ("x", "twitter"):
+            result = CliRunner().invoke(main, ["simulate", name, "--help"])
+            self.assertEqual(0, result.exit_code)
+            self.assertIn("--wait-for-client", result.output)
+
+    def test_halves(self) -> None:
+        """Half of a user or half of the keys is a mistake that is told."""
+        for options in (("--user", "x"), ("--password", "x"), ("--consumer-key", "x", "--token", "y")):
+            result = CliRunner().invoke(main, ["simulate", "twitter", *options])
+            self.assertEqual(2, result.exit_code)
+            self.assertIn("or n", result.output)

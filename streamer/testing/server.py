@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_testing_x_server -*-
+# -*- test-case-name: tests.unit.test_testing_server -*-
 """Listening with a simulated upstream, for demonstrations, benchmarks and tests in other processes."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from streamer.testing.x import SimulatedX
+from streamer.testing.simulation import Simulation
 
 
 class _Site(WrappingFactory):
@@ -22,7 +22,7 @@ class _Site(WrappingFactory):
 
     noisy = False
 
-    def __init__(self, simulation: SimulatedX, reactor: Any) -> None:
+    def __init__(self, simulation: Simulation, reactor: Any) -> None:
         site = Site(simulation.resource, reactor=reactor)
         site.noisy = False
         site.log = _no_access_log  # type: ignore[method-assign]
@@ -52,7 +52,7 @@ def _no_access_log(request: object) -> None:
     """Tests ask thousands of times; the ledger says what there is to know."""
 
 
-async def listen(reactor: Any, endpoint: str, simulation: SimulatedX) -> IListeningPort:
+async def listen(reactor: Any, endpoint: str, simulation: Simulation) -> IListeningPort:
     """Serve a simulation at an endpoint such as `tcp:0:interface=127.0.0.1`.
 
     Does not start it, and open connections outlive the port; `SimulationService` sees to both.
@@ -77,7 +77,7 @@ class SimulationService(Service):
 
     log = Logger()
 
-    def __init__(self, reactor: Any, endpoint: str, simulation: SimulatedX) -> None:
+    def __init__(self, reactor: Any, endpoint: str, simulation: Simulation) -> None:
         self._reactor = reactor
         self._endpoint = endpoint
         self.simulation = simulation
@@ -98,7 +98,7 @@ class SimulationService(Service):
     def _listens(self, port: IListeningPort) -> IListeningPort:
         address: Any = port.getHost()
         number: int = address.port
-        self.log.info("the simulated X listens on port {port}", port=number)
+        self.log.info("the simulated {name} listens on port {port}", name=self.simulation.name, port=number)
         self.simulation.start()
         self.listening.callback(number)
         return port

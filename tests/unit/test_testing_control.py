@@ -25,7 +25,7 @@ class ControlTests(SynchronousTestCase):
         )
         self.assertEqual(8, status["history"]["lines"])
         self.assertEqual(
-            sum(map(len, (line.data for line in face.simulation.history._lines))), status["history"]["bytes"]
+            sum(map(len, (kept.line.data for kept in face.simulation.history._lines))), status["history"]["bytes"]
         )
         face.simulation.stop()
 
@@ -44,6 +44,17 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(1, len(listener.lines))
         face.simulation.stop()
 
+    def test_connections(self) -> None:
+        """What each connection got is told, by its stream."""
+        face = Face(rate=8.0, deleted=0.0)
+        face.simulation.start()
+        listener = face.listen()
+        face.advance(1.0)
+        (sent,) = face.ask("/_sim/connections", token=None).body
+        expected = {"stream": "filtered_stream", "lines": 8, "missed": 0, "limited": 0, "posts": listener.posts}
+        self.assertEqual(expected, sent)
+        face.simulation.stop()
+
     def test_bad_fault(self) -> None:
         """What is no fault is 400, and says why."""
         face = Face()
@@ -55,6 +66,11 @@ class ControlTests(SynchronousTestCase):
             {"kind": "status", "status": 418},
             {"kind": "disconnect", "disconnect_type": "Tired"},
             b"stall",
+            b"\xff",
+            {"kind": "status", "status": 420},
+            {"kind": "control", "what": "delete"},
+            {"kind": "disconnect_code", "code": 4},
+            {"kind": "disconnect_code", "code": 13},
         ):
             answer = face.ask("/_sim/fault", body)
             self.assertEqual(400, answer.code, body)

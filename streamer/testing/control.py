@@ -1,8 +1,9 @@
-# -*- test-case-name: tests.unit.test_testing_x_control -*-
+# -*- test-case-name: tests.unit.test_testing_control -*-
 """`/_sim/…`: how tests in other processes look into the simulation and make things go wrong.
 
-`GET /_sim/ledger` and `GET /_sim/status` tell; `POST /_sim/fault` takes a fault of `faults` as JSON, named by `kind`;
-`POST /_sim/inject` takes `{"text": …, "user": {…}, "includes": {…}, any field of data}` and answers `{"id": …}`.
+`GET /_sim/ledger`, `GET /_sim/connections` and `GET /_sim/status` tell; `POST /_sim/fault` takes a fault of `faults`
+as JSON, named by `kind`; `POST /_sim/inject` takes `{"text": …, any field of the post}` and answers `{"id": …}`, see
+`inject` of the simulation.
 No token is asked for: a simulation listens on the loopback interface.
 """
 
@@ -16,8 +17,9 @@ from twisted.web.server import Request
 
 from streamer.testing.faults import Fault, decode_fault
 from streamer.testing.feed import NothingMatches
-from streamer.testing.x_pages import Folder, answer_json
-from streamer.testing.x_problems import invalid
+from streamer.testing.ledger import Ledger
+from streamer.testing.pages import Folder, answer_json
+from streamer.testing.problems import bad_request
 
 
 class ControlFolder(Folder):
@@ -25,13 +27,14 @@ class ControlFolder(Folder):
 
     def __init__(
         self,
-        ledger: Callable[[], bytes],
+        ledger: Ledger,
         status: Callable[[], Mapping[str, Any]],
         fault: Callable[[Fault], None],
         inject: Callable[..., str],
     ) -> None:
         super().__init__()
-        self.putChild(b"ledger", TellingPage(lambda: msgspec.Raw(ledger())))
+        self.putChild(b"ledger", TellingPage(lambda: msgspec.Raw(ledger.as_json())))
+        self.putChild(b"connections", TellingPage(ledger.by_connection))
         self.putChild(b"status", TellingPage(status))
         self.putChild(b"fault", FaultPage(fault))
         self.putChild(b"inject", InjectPage(inject))
@@ -58,8 +61,11 @@ class FaultPage(Folder):
     def render_POST(self, request: Request) -> bytes:
         try:
             self._fault(decode_fault(_body(request)))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return invalid({}, f"not a fault: {error}").answer(request)
+        except (
+            msgspec.DecodeError,
+            ValueError,
+        ) as error:  # of msgspec, of UTF-8, or of a simulation that does not do this
+            return bad_request(f"not a fault: {error}").answer(request)
         return answer_json(request, {})
 
 
@@ -76,7 +82,7 @@ class InjectPage(Folder):
             text = msgspec.convert(fields.pop("text", None), str)
             return answer_json(request, {"id": self._inject(text, **fields)})
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return invalid({}, f"not a post: {error}").answer(request)
+            return bad_request(f"not a post: {error}").answer(request)
         except NothingMatches as error:
             return answer_json(request, {"title": "Conflict", "status": 409, "detail": str(error)}, 409)
 

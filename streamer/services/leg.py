@@ -1,0 +1,179 @@
+# -*- test-case-name: tests.unit.test_services_follower -*-
+"""One connection to an upstream, from its first request to its last byte."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from streamer import metrics as m
+from streamer.interfaces import ISource
+from streamer.message import Item
+from streamer.metrics import Metrics
+from streamer.net import failures
+from streamer.net.client import UpstreamClient
+from streamer.net.stream import StreamBody
+from streamer.policy import backoff
+from streamer.policy.safe import CatchUp
+from streamer.policy.undelivered import UndeliveredCounters
+from streamer.services.intake import Intake
+from streamer.services.reading import Reading
+from streamer.upstream import Ending, Prepared, Request, Resume, Undelivered, Warned
+
+
+class Owner(Protocol):
+    """Who opened a connection."""
+
+    def leg_connected(self, leg: Leg) -> None:
+        """The upstream accepted."""
+
+    def leg_took(self, leg: Leg, items: list[Item]) -> int:
+        """Items came; returns how many were new."""
+
+    def leg_heard(self, leg: Leg) -> None:
+        """Bytes came, and all items in them have been taken."""
+
+    def leg_lost(self, count: int) -> None:
+        """The upstream says that it kept back so many more items."""
+
+
+async def prepare(source: ISource, client: UpstreamClient, *, dry_run: bool = False) -> Prepared | Ending:
+    """Make the short requests that a source needs before its stream; errors become an `Ending`."""
+    steps = source.prepare(dry_run)
+    response: Any = None
+    try:
+        while True:
+            try:
+                request = steps.send(response)
+            except StopIteration as done:
+                result: Prepared | Ending = done.value
+                return result
+            response = await client.fetch(request)
+    except CancelledError:
+        raise
+    except Exception:
+        return failures.ending(Failure(), "while preparing")
+
+
+@attrs.define(eq=False)
+class Leg:
+    """One connection.
+
+    Args:
+        number: that the course knows it by.
+        source: as it was wanted when the connection was asked for.
+        resume: where to begin.
+        request: the stream's, once it was made.
+    """
+
+    number: int
+    source: ISource
+    resume: Resume | None
+    owner: Owner
+    client: UpstreamClient
+    intake: Intake
+    clock: IReactorTime
+    metrics: Metrics
+    request: Request | None = None
+    catch_up: CatchUp | None = None  # None until the upstream accepted
+    over: bool = False  # nothing more is to be heard of it
+    new_items: int = 0
+    opened_ms: int = 0  # when it was accepted
+    lag_ms: int = 0  # how long ago the last item was posted when it came
+    _pauses: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.intake.pauses, takes_self=True))
+    _last: Item | None = None  # of the bytes that are being read
+    _newest: Item | None = None
+    _shards: UndeliveredCounters = attrs.field(factory=UndeliveredCounters)
+    _run: Deferred[tuple[Ending, bool]] | None = None
+
+    log = Logger()
+
+    def run(self) -> Deferred[tuple[Ending, bool]]:
+        """Connect and read to the end; fires with why it ended and whether it was healthy."""
+        self._run = Deferred.fromCoroutine(self._follow())
+        return self._run
+
+    def close(self) -> None:
+        """Hang up at once; `run`'s Deferred fails with CancelledError."""
+        self.over = True
+        if self._run is not None:
+            self._run.cancel()
+
+    @property
+    def paused(self) -> bool:
+        """See `reading.Sink`."""
+        return self.intake.paused
+
+    @property
+    def posted(self) -> int | None:
+        """When the last item was posted, as far as the upstream tells; ms since the epoch."""
+        return None if self._newest is None else self.source.posted(self._newest)
+
+    def took(self, items: list[Item]) -> int:
+        """See `reading.Sink`."""
+        self._last = self._newest = items[-1]
+        new = self.owner.leg_took(self, items)
+        self.new_items += new
+        return new
+
+    def heard(self, *, idle: bool) -> None:
+        """See `reading.Sink`."""
+        last, self._last = self._last, None
+        now = self.clock.seconds()
+        posted = None if last is None else self.source.posted(last)
+        if posted is not None:
+            self.lag_ms = max(0, int(now * 1000) - posted)
+        if self.catch_up is not None:
+            if self.intake.pauses != self._pauses and not self.paused:
+                self._pauses = self.intake.pauses
+                self.catch_up = CatchUp(now, False)  # what came while we did not read is still to be read
+            self.catch_up.heard(now, posted, paused=self.paused)
+        if not self.over and (idle or posted is not None):
+            self.owner.leg_heard(self)
+
+    def said(self, word: Undelivered | Warned) -> None:
+        """See `reading.Sink`."""
+        if isinstance(word, Undelivered):
+            shard, more = self._shards.take(word.count)
+            if more:
+                self.metrics.add(m.UNDELIVERED, self.source.name, str(shard), by=more)
+                self.owner.leg_lost(more)
+            return
+        if word.percent is not None:
+            self.metrics.set(m.UPSTREAM_QUEUE, self.source.name, to=word.percent)
+        self.log.warn("{source} is warned by its upstream: {detail}", source=self.source.name, detail=word.detail)
+
+    def attach(self, body: StreamBody) -> None:
+        """See `reading.Sink`."""
+        self.intake.attach(body)
+
+    def detach(self, body: StreamBody) -> None:
+        """See `reading.Sink`."""
+        self.intake.detach(body)
+
+    async def _follow(self) -> tuple[Ending, bool]:
+        try:
+            prepared = await prepare(self.source, self.client)
+            if isinstance(prepared, Ending):
+                return prepared, False
+            request = self.source.request(self.resume, int(self.clock.seconds() * 1000))
+            opened = await self.client.open(request)
+            if opened.answer.code != 200:
+                return self.source.refusal(await self.client.read(opened)), False
+        except Exception as error:
+            if self.over:  # our own doing; Agent wraps the cancellation in errors of its own
+                raise CancelledError from error
+            ending = failures.ending(Failure(), "while connecting")
+            if ending.cause == backoff.UNEXPECTED:
+                self.log.failure("while connecting {source}", source=self.source.name)
+            return ending, False
+        self.request = request
+        self.opened_ms = int(self.clock.seconds() * 1000)
+        self.catch_up = CatchUp(self.clock.seconds(), request.replays_from is None)
+        self.owner.leg_connected(self)
+        return await Reading(self.source, self, self.clock, self.metrics).run(opened)
