@@ -24,7 +24,7 @@ types: $(VENV)/.check
 	$(BIN)/mypy
 
 unit: $(VENV)/.check
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n 2 tests/unit
 
 integration: $(VENV)/.check system
 	$(BIN)/python -m pytest tests/integration

@@ -22,12 +22,15 @@ class Erasing:
 
     spool: Spool
     changed: Callable[[], None]
+    closed: bool = False  # chunks stay, and come again as repeats
     _refused: list[int] = attrs.field(factory=list)
 
     log = Logger()
 
     def erase(self, number: int) -> None:
         """The chunk is no longer needed."""
+        if self.closed:
+            return
 
         def refused(failure: Failure) -> None:
             self.log.error("The spool forgets nothing: {error}", error=failure.getErrorMessage())

@@ -99,7 +99,8 @@ class Outflow:
     @property
     def empty(self) -> bool:
         """Nothing waits anywhere."""
-        return not self.under_way.items and (self.spooling is None or not self.spooling.active)
+        spooling = self.spooling
+        return not self.under_way.items and (spooling is None or not (spooling.active or spooling.lost))
 
     async def close(self, patience: float) -> None:
         """Take no more, wait for the bus, and put on disk what it has not confirmed by then.

@@ -51,6 +51,7 @@ class SourceService(Service):
     open: bool = False  # what was kept has been read
     _beginning: Deferred[None] = attrs.field(factory=lambda: succeed(None))
     _tick: IDelayedCall | None = None
+    _good: ISource | None = None  # what was live before a change that was refused
     _damaged: int = 0  # items that the spool lost, already counted
 
     log = Logger()
@@ -106,14 +107,14 @@ class SourceService(Service):
 
     def refused(self, ending: Ending) -> bool:
         """The upstream will not have what is wanted: go back to what it had. Says whether there was such a thing."""
-        live = self.follower.live
+        live = self.follower.live or self._good
         reverts = live is not None and self.wanted.source.changes(live) > 0
         if live is not None and reverts:
             self.wanted.source = self.follower.wanted = live
             self.wanted.problem = f"the upstream refused other predicates: {ending.detail}"
             self.log.error("{source} stays as it was: {why}.", source=live.name, why=self.wanted.problem)
-            if live.live_predicates:
-                self.follower.live = None  # half of the change may have been made: have it undone
+            if live.live_predicates:  # half of the change may have been made: have it undone
+                self._good, self.follower.live = live, None
             self.measure()
         return reverts
 

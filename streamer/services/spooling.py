@@ -41,6 +41,7 @@ class Spooling:
     changed: Callable[[], None]
     number: int = 0
     active: bool = False
+    lost: bool = False  # the last of it found no place on disk
     spooled: Resume | None = None  # the mark of the contiguous prefix that is on disk or beyond it
     stuck: deque[Batch] = attrs.field(factory=deque)  # that the disk refused, and what came after
     pending: list[Item] = attrs.field(factory=list)  # the batch being made
@@ -117,7 +118,9 @@ class Spooling:
             try:
                 await self.spool.append(batch.number, batch.items)
             except Exception as error:
+                self.lost = True
                 self.log.error("This stop loses {count} items: {error}", count=len(batch.items), error=str(error))
+        self.erasing.closed = True
         await self.spool.close()
 
     def _flush(self) -> None:

@@ -318,6 +318,21 @@ class Causes:
         self.heals(made)
         self.same([], made.gaps())
 
+    def test_rate_limit_outlives_a_stop(self) -> None:
+        """Who stops, starts and asks for an update within a rate limit still waits for its end."""
+        made = self.healthy()
+        made.x.fault(faults.Status(429 if 429 in self.statuses else 420, reset_after=1.0))
+        self.cut(made)
+        attempts = len(made.network.attempts)
+        made.streamer.stop(())
+        made.advance(20, step=10)
+        made.streamer.start(())
+        made.streamer.update(())
+        made.pump()
+        self.same((State.WAITING, attempts), (made.follower.course.state, len(made.network.attempts)))
+        self.next_attempt(made, 40)
+        self.heals(made)
+
     def test_named_time(self) -> None:
         """Where a rate limit says when it ends, that is when the next attempt comes, and not before."""
         if 429 not in self.statuses:

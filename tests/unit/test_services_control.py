@@ -24,6 +24,7 @@ from tests.unit.following import Following
 
 WORDS = ("kakapo", "penguin", "owl", "gull")
 HEAL = 2_000.0  # seconds; longer than the longest delay these refusals lead to, and a curve's after it
+SHORT = 200.0  # seconds; the same for a single refusal, and a first change
 STEP = 40.0  # seconds; less than any stall
 
 
@@ -112,14 +113,14 @@ class Operated:
         assert (course.state, course.wake_at) == (State.STOPPED, None)
         assert not self.made.follower.connected
 
-    def heal(self) -> None:
+    def heal(self, seconds: float = HEAL) -> None:
         """Nothing goes wrong any more, and there is time enough."""
         made = self.made
         made.network.refuses, made.network.mute = None, False
         while made.x.faults.for_request() is not None:
             pass
         tuple(made.x.faults.for_connection())
-        self.advance(HEAL)
+        self.advance(seconds)
 
     def judge(self) -> None:
         """The world is as the model says."""
@@ -163,7 +164,7 @@ ACTIONS = st.tuples(
 class ControlTests(SynchronousTestCase):
     """Random sequences."""
 
-    @settings(max_examples=settings().max_examples // 2)
+    @settings(max_examples=settings().max_examples // 3)
     @given(
         kind=st.sampled_from(["x-filtered", "twitter-v1"]),
         allowed=st.integers(1, 2),
@@ -197,7 +198,7 @@ class ControlTests(SynchronousTestCase):
                     run.advance(1)
                     run.act(verb, 6)
                     run.act(verb, 6)
-                    run.heal()
+                    run.heal(SHORT)
                     run.judge()
 
     def test_unknown_source(self) -> None:

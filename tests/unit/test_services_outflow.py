@@ -232,6 +232,17 @@ class OutflowTests(SynchronousTestCase):
         later.advance(POLL)
         self.successResultOf(Deferred.fromCoroutine(following.close(1)))
 
+    def test_stop_with_a_broken_disk(self) -> None:
+        """What a stop can put nowhere does not count as handed on: the next process asks for it, or announces it."""
+        outflow = self.with_disk(spool_at(folder(self) / "birds.spool"))
+        self.bus.ready = False
+        self.put(1)
+        self.patch(Spool, "append", lambda *_: fail(SpoolFailed("the disk is full")))
+        self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
+        self.assertFalse(outflow.empty)
+        assert outflow.spooling is not None
+        self.assertIsNone(outflow.spooling.spooled)
+
     def test_stop_waits_for_the_bus(self) -> None:
         """A stop waits for a bus that is there, but not for ever."""
         self.put(1, 2)
