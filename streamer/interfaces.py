@@ -125,6 +125,7 @@ class ISourceType(Interface):
     name = Attribute("str: what `type = …` in the configuration says.")
     settings = Attribute("type: msgspec.Struct of the source's own keys; unknown keys are errors.")
     predicates = Attribute("type: msgspec.Struct of what can be asked for, as in the file; None without any.")
+    kinds = Attribute("frozenset[str]: of the items it makes; see `message.Item`.")
 
     def build(name: str, settings: Any) -> ISource:
         """Make a source.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,7 +105,11 @@ class _Reading:
                 self._endpoint(getattr(tables.get(name), key, None), (name, key))
         self._plugins(enrich.hydrators, IHydrator, ("enrich", "hydrators"))
         self._plugins(enrich.events, IEventKind, ("enrich", "events"))
-        return Settings(self.origin, **tables, sources=self._sources(document.get("sources", {})), places=self.places)
+        sources = self._sources(document.get("sources", {}))
+        shed = tables.get("streamer", StreamerSettings()).shed
+        for path, sentence in (*_shared_lanes(sources), *_unknown_kinds(shed, sources.values())):
+            self.problem(path, sentence)
+        return Settings(self.origin, **tables, sources=sources, places=self.places)
 
     def table(self, value: Any, struct: type[msgspec.Struct], path: KeyPath) -> Any:
         """One table as its struct; None where it has problems."""
@@ -145,7 +149,6 @@ class _Reading:
                 source = self._source(name, dict(own), path)
                 if source is not None:
                     found[name] = source
-        self._alone(found)
         return found
 
     def _source(self, name: str, own: dict[str, Any], path: KeyPath) -> SourceSettings | None:
@@ -169,18 +172,6 @@ class _Reading:
         if common.predicates_file is not None and kind.predicates is None:
             self.problem((*path, "predicates_file"), f"[sources.{name}] a source of this type takes no predicates")
         return SourceSettings(common, kind, settings, source)
-
-    def _alone(self, sources: Mapping[str, SourceSettings]) -> None:
-        """Two connections to the same stream with the same credentials would take turns cutting each other off."""
-        lanes: dict[str, str] = {}
-        for name, table in sources.items():
-            other = lanes.setdefault(table.source.lane, name)
-            if other != name:
-                self.problem(
-                    ("sources", name),
-                    f"[sources.{name}] follows the same stream with the same credentials as [sources.{other}]; "
-                    "the upstream allows one connection, so put the predicates of both into one source",
-                )
 
     def _endpoint(self, written: str | None, path: KeyPath) -> None:
         if written is None:
@@ -219,6 +210,28 @@ class _Reading:
         if kind is not Secret or not isinstance(value, str):
             raise ValueError(f"expected a string, got {type(value).__name__}")
         return resolve(value, self.environ)
+
+
+def _shared_lanes(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
+    """Two connections to the same stream with the same credentials would take turns cutting each other off."""
+    lanes: dict[str, str] = {}
+    for name, table in sources.items():
+        other = lanes.setdefault(table.source.lane, name)
+        if other != name:
+            yield (
+                ("sources", name),
+                f"[sources.{name}] follows the same stream with the same credentials as [sources.{other}]; "
+                "the upstream allows one connection, so put the predicates of both into one source",
+            )
+
+
+def _unknown_kinds(shed: tuple[str, ...], sources: Iterable[SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
+    """A misspelt kind would never be shed, and nobody would know."""
+    known = {kind for source in sources for kind in source.kind.kinds}
+    for index, kind in enumerate(shed):
+        if kind not in known:
+            sentence = f"streamer.shed: no source makes items of kind {kind!r} ({suggestion(kind, known)})"
+            yield ("streamer", "shed", index), sentence
 
 
 def _nested(value: Any, kind: Any) -> list[tuple[tuple[int, ...], tuple[Any, type[msgspec.Struct]]]]:

@@ -7,4 +7,5 @@
 * `websocket`  browsers under `relay.v1.json`, with `clients`, `flush`, `channel` and `admission`
 * `site`       the page, the client library and `/status.json`, with `assets`, `headers` and `upgrade`
 * `admin`      `/live /ready /metrics /status`, for operators
+* `control`    `/update /stop /start /predicates` beside them, for whom `permission` lets
 """

@@ -1,12 +1,28 @@
 # -*- test-case-name: tests.unit.test_policy_backoff -*-
 """NUMBERS → DECISIONS. No I/O, no Twisted; `now` comes in.
 
+Following an upstream:
+
+* `course`      the table of states: what happened, what is wanted → which connections to open and close (its `legs`)
 * `backoff`     why a connection ended → how long to wait
-* `stall`       bytes and items of one connection → is it dead? was it healthy?
-* `checkpoint`  confirmations in any order → the contiguous prefix that is safe to store
-* `dedupe`      ids → seen lately?
-* `delivery`    how often what failed is tried again, on the bus
+* `penalty`     a rate limit → nobody with that credential connects before its end
+* `restart`     changed predicates → when to make a new connection for them
+* `overlap`     two connections to the same stream → may the older one go?
+* `stall`       bytes and items of one connection → is it dead? was it healthy? is it stale?
+
+Keeping account:
+
+* `safe`         what was heard → up to when everything is ours
+* `losses`       many small losses → a gap now and then
+* `undelivered`  an upstream's counts of what it kept back → how many more
+* `dedupe`       ids → seen lately?
+* `delivery`     how often what failed is tried again, on the bus
+* `sample`       which of many equal complaints go to the log
+
+What upstreams ask for, and leave out:
+
+* `predicates`  what a v1.1 stream may be asked for
+* `oauth`       OAuth 1.0a signatures
+* `transport`   which URLs may carry credentials, and how to tell credentials apart
 * `entities`    text → links, tags, mentions and cashtags, where the upstream gave none
-* `sample`      which of many equal complaints go to the log
-* `transport`   which URLs may carry credentials
 """

@@ -4,9 +4,17 @@
 * `options`    `-c FILE`, read and checked
 * `assembly`   settings → the services of one process; every `…_tap`, a plugin's `makeService`, ends here
 * `staged`     services that start in order and stop in reverse, one after the other
-* `listening`  a port from start to stop; `fatal` the end of a process that cannot go on
-* `streamer`   upstreams → the bus, a `follower` each: connect, read, wait, again
-* `reading`    one connection's body; `intake` its items → the bus, within its window
+* `listening`  a port from start to stop; `fatal` the end of a process that cannot go on; `garbage` rarer collections
 * `enrich`     items → events; `enricher` what happens to one item
 * `relay`      the log → browsers
+
+Upstreams → the bus:
+
+* `streamer`   a `source` each, and the operator's verbs; `sourcing` puts the parts of one together
+* `follower`   carries out what `policy.course` commands, with an `alarm`: connections, each a `leg` with a `reading`
+* `wanted`     the predicates to ask for; `alignment` brings them into force on an open stream
+* `progress`   how far everything is ours, and what is missing; `recovery` fetches it
+* `intake`     items, each once, counted, and a pause where there is no room
+* `outflow`    to the bus directly (`under_way`) or by way of the disk (`spooling`, `erasing`)
+* `keeping`    the lock, the cursor and the spool in the state directory
 """

@@ -22,6 +22,7 @@ class Erasing:
 
     spool: Spool
     changed: Callable[[], None]
+    failures: int = 0  # of the disk, so far
     closed: bool = False  # chunks stay, and come again as repeats
     _refused: list[int] = attrs.field(factory=list)
 
@@ -35,6 +36,7 @@ class Erasing:
         def refused(failure: Failure) -> None:
             self.log.error("The spool forgets nothing: {error}", error=failure.getErrorMessage())
             self._refused.append(number)
+            self.failures += 1
 
         self.spool.delete(number).addCallbacks(lambda _: self.changed(), refused)
 

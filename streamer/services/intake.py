@@ -115,6 +115,10 @@ class Intake:
         if spooling is not None:
             self.metrics.set(m.SPOOL_ITEMS, self.source, to=spooling.spool.items + len(spooling.pending))
             self.metrics.set(m.SPOOL_BYTES, self.source, to=outflow.stored)
+            failures = spooling.failures + spooling.erasing.failures + spooling.spool.damaged_items
+            for metric, total in ((m.SPOOLED, spooling.items_kept), (m.SPOOL_FAILURES, failures)):
+                if total:
+                    self.metrics.set(metric, self.source, to=total)
         if self.paused:
             if outflow.roomy and (spooling is None or outflow.stored <= self.limits.bytes * ROOM):
                 self.paused = False

@@ -128,13 +128,14 @@ class Keeping:
         except FileNotFoundError:
             return Cursor()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            written_ms = int(self.path.stat().st_mtime * 1000)
             aside = self.path.with_suffix(".cursor.damaged")
             self.path.replace(aside)
             self.log.error(
-                "The cursor {path} cannot be read ({error}) and lies in {aside} now; the source begins anew.",
-                path=str(self.path), error=str(error), aside=str(aside),
+                "The cursor {path} cannot be read ({error}) and lies in {aside} now; the source goes on from when it "
+                "was written.", path=str(self.path), error=str(error), aside=str(aside),
             )  # fmt: skip
-            return Cursor()
+            return Cursor(confirmed=Resume(received=written_ms))
 
     def _replace(self, content: bytes) -> None:
         beside = self.path.with_suffix(".cursor.new")

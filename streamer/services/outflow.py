@@ -49,17 +49,18 @@ class Outflow:
     def __attrs_post_init__(self) -> None:
         self.under_way = UnderWay(self.bus, self._confirmed)
 
-    def use(self, spool: Spool, number: int, spooled: Resume | None) -> None:
+    def use(self, spool: Spool, number: int, spooled: Resume | None) -> Spooling:
         """Use this disk from now on; what is on it goes first.
 
         Args:
             number: of the newest chunk on it.
             spooled: the mark that it stands for.
         """
-        self.spooling = Spooling(spool, self.under_way, self.clock, self._room, self.changed, number)
-        self.spooling.spooled = spooled
+        spooling = Spooling(spool, self.under_way, self.clock, self._room, self.changed, number)
+        self.spooling, spooling.spooled = spooling, spooled
         if spool.items:
-            self.spooling.begin()
+            spooling.begin()
+        return spooling
 
     def put(self, items: Sequence[Item], mark: Resume | None) -> None:
         """Take items that were read together; `mark` is where the source got to with them."""

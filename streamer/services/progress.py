@@ -59,7 +59,8 @@ class Progress:
         outflow.under_way.reached = kept.cursor.confirmed
         if kept.stored is not None and spool is not None:
             self.intake.remember(kept.stored.ids)
-            outflow.use(spool, kept.stored.number, kept.resume if kept.stored.items else None)
+            spooling = outflow.use(spool, kept.stored.number, kept.resume if kept.stored.items else None)
+            spooling.failures += kept.stored.moved is not None
         for gap in kept.cursor.losses:
             self.announce(gap)
 

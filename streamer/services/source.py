@@ -181,7 +181,6 @@ class SourceService(Service):
             self.keeping.write(self.progress.cursor)
             damaged = 0 if self.keeping.spool is None else self.keeping.spool.damaged_items
             if damaged > self._damaged:
-                self.metrics.add(m.SPOOL_FAILURES, self.wanted.source.name)
                 self.progress.lost("spool", damaged - self._damaged)
                 self._damaged = damaged
 

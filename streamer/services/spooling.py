@@ -41,6 +41,8 @@ class Spooling:
     changed: Callable[[], None]
     number: int = 0
     active: bool = False
+    items_kept: int = 0  # put on disk so far
+    failures: int = 0  # of the disk, so far
     lost: bool = False  # the last of it found no place on disk
     spooled: Resume | None = None  # the mark of the contiguous prefix that is on disk or beyond it
     stuck: deque[Batch] = attrs.field(factory=deque)  # that the disk refused, and what came after
@@ -86,6 +88,7 @@ class Spooling:
 
         def unread(failure: Failure) -> None:
             self._reading, self._dry = False, True
+            self.failures += 1
             self.log.error("The spool cannot be read: {error}", error=failure.getErrorMessage())
 
         if self._pumping:
@@ -119,6 +122,7 @@ class Spooling:
                 await self.spool.append(batch.number, batch.items)
             except Exception as error:
                 self.lost = True
+                self.failures += 1
                 self.log.error("This stop loses {count} items: {error}", count=len(batch.items), error=str(error))
         self.erasing.closed = True
         await self.spool.close()
@@ -142,6 +146,7 @@ class Spooling:
 
         def refused(failure: Failure) -> None:
             self._marks.pop(batch.number, None)
+            self.failures += 1
             if not self.stuck:
                 self.log.error("The spool takes nothing: {error}", error=failure.getErrorMessage())
             self.stuck.append(attrs.evolve(batch, stored=False))
@@ -150,6 +155,7 @@ class Spooling:
 
         def kept(_: None) -> None:
             self._dry = False
+            self.items_kept += len(batch.items)
             if all(one.stored or one.number > batch.number for one in self.under_way.left()):
                 self.spooled = batch.mark or self.spooled
             if self.stuck and "poll" in self._calls:
@@ -162,6 +168,7 @@ class Spooling:
     def _shadow(self, batch: Batch) -> None:
         def refused(failure: Failure) -> None:
             batch.stored = False
+            self.failures += 1
             self._shadows.discard(batch.number)
             self.log.error("The spool takes nothing: {error}", error=failure.getErrorMessage())
 

@@ -1,8 +1,15 @@
 # -*- test-case-name: tests.unit.test_registry -*-
-"""UPSTREAMS, one file each.
+"""UPSTREAMS, one file each, named as the source type.
 
-A module holds one source type (a plugin) and the source it builds:
-it describes requests and decodes frames, and does no I/O.
+Such a module holds one source type (a plugin) and the source it builds: it describes requests and decodes frames, and
+does no I/O. What several share stands beside them:
+
+* `x_stream`    how X's streams are asked for; `x_lines` their lines, `x_answers` refusals and farewells
+* `x_payload`   what X's items say, with `x_objects` and `x_text`
+* `x_rules`     what X's filter rules may be; `x_reconcile` makes the server's those wanted
+* `x_unfiltered`  the source behind X's streams that take no rules
+* `twitter_…`   credentials, predicates, messages and items of the v1.1 streams
+* `lenient`     JSON that is not as declared
 """
 
 from twisted.plugin import pluginPackagePaths

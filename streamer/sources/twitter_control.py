@@ -25,6 +25,7 @@ from streamer.sources.x_answers import Problem
 from streamer.sources.x_text import UNREADABLE, without_lone_surrogates, written_milliseconds
 from streamer.upstream import Ending, Undelivered, Warned, brief
 
+KINDS = frozenset({"post", "delete", "scrub", "limit", "withheld", "disconnect", "warning", "event", "friends"})
 COUNT_LIMIT = 2**53  # of undelivered posts; beyond that a number is none
 
 # `disconnect` codes → the row of `policy.backoff`, and what the upstream means by it.

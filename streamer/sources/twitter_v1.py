@@ -162,6 +162,7 @@ class _TwitterV1Type:
     name: str = "twitter-v1"
     settings: type = Settings
     predicates: type = Predicates
+    kinds: frozenset[str] = twitter_control.KINDS
 
     def build(self, name: str, settings: Settings) -> TwitterV1:
         twitter_predicates.check(settings.predicates, settings.stream)

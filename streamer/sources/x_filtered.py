@@ -125,6 +125,7 @@ class _XFilteredType:
     name: str = "x-filtered"
     settings: type = Settings
     predicates: type = Predicates
+    kinds: frozenset[str] = x_lines.KINDS
 
     def build(self, name: str, settings: Settings) -> XFiltered:
         x_rules.check(settings.predicates.rules, settings.rules_limit, settings.rule_length)

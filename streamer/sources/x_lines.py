@@ -18,6 +18,8 @@ from streamer.message import Item
 from streamer.sources import x_answers
 from streamer.sources.x_text import ID, UNREADABLE, without_lone_surrogates
 
+KINDS = frozenset({"post", "delete"})
+
 
 class _Id(msgspec.Struct, gc=False):
     id: str

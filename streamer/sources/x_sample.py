@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from streamer.interfaces import ISourceType
 from streamer.secrets import Secret
+from streamer.sources import x_lines
 from streamer.sources.x_stream import BASE_URL, STALL_AFTER, Backfill, Profile, StallAfter, XStream
 from streamer.sources.x_unfiltered import XUnfiltered
 
@@ -36,6 +37,7 @@ class _XSampleType:
     name: str = "x-sample"
     settings: type = Settings
     predicates: None = None
+    kinds: frozenset[str] = x_lines.KINDS
 
     def build(self, name: str, settings: Settings) -> XUnfiltered:
         stream = XStream.checked(settings.base_url, settings.token, PATH, settings.backfill_minutes)

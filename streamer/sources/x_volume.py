@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from streamer.interfaces import ISourceType
 from streamer.secrets import Secret
+from streamer.sources import x_lines
 from streamer.sources.x_stream import BASE_URL, STALL_AFTER, Backfill, Profile, StallAfter, XStream
 from streamer.sources.x_unfiltered import XUnfiltered
 
@@ -52,6 +53,7 @@ class _XVolumeType:
     name: str = "x-volume"
     settings: type = Settings
     predicates: None = None
+    kinds: frozenset[str] = x_lines.KINDS
 
     def build(self, name: str, settings: Settings) -> XUnfiltered:
         if settings.lang is not None and settings.stream != "firehose":

@@ -147,6 +147,11 @@ class TestJudge:
         assert judge.delivered([one, again], "s") == [one]
         assert judge.delivered([one], "t") == []
 
+    def test_newest(self) -> None:
+        """The post that was made last is told of each source, whatever order they came in."""
+        first, second = ids(2)
+        assert judge.newest([arrival(second), arrival(first), gap(0, 1)]) == {"s": int(second)}
+
     def test_missing_spans(self) -> None:
         """Neighbours that are missing make one span."""
         posts = ids(6)

@@ -52,6 +52,15 @@ def delivered(arrivals: Iterable[Arrival], source: str) -> list[Arrival]:
     return list(first.values())
 
 
+def newest(arrivals: Iterable[Arrival]) -> dict[str, int]:
+    """The id of the post made last that arrived, by source."""
+    found: dict[str, int] = {}
+    for arrival in arrivals:
+        if arrival.kind == "post":
+            found[arrival.source] = max(found.get(arrival.source, 0), int(arrival.id))
+    return found
+
+
 def gaps(arrivals: Iterable[Arrival]) -> list[Gap]:
     """The gaps announced."""
     return [msgspec.json.decode(arrival.body, type=Gap) for arrival in arrivals if arrival.kind == "gap"]

@@ -17,7 +17,7 @@ QUIET = 3.0  # seconds at the beginning in which nothing happens
 LONG = 240.0  # seconds a run must last for faults that keep a source away for a minute or more
 
 # Mean seconds between two faults of one party.
-PAUSES: dict[Party, float] = {"x": 2.5, "twitter": 4.0, "broker": 10.0, "streamer": 6.0}
+PAUSES: dict[Party, float] = {"x": 2.5, "twitter": 6.0, "broker": 10.0, "streamer": 8.0}
 SHORTEST = 0.2  # seconds between two faults of one party
 
 # After these a source may be asked again at once, or after seconds. Those that take minutes are left out.

@@ -32,7 +32,7 @@ SECRETS = re.compile(r'"\$([A-Z_]+)"')
 
 
 @functools.cache
-def tests_in(path: str) -> frozenset[str]:
+def known_tests(path: str) -> frozenset[str]:
     """What may stand after the path of a test module: `Class::test`, `test`, and `Name::runTest` of state machines."""
     module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     found = set(functions(module))
@@ -74,7 +74,7 @@ class PromiseTests(SynchronousTestCase):
         missing = []
         for written in named:
             path, _, test = written.partition("::")
-            if not (ROOT / path).is_file() or test not in tests_in(path):
+            if not (ROOT / path).is_file() or test not in known_tests(path):
                 missing.append(written)
         self.assertEqual([], missing)
 

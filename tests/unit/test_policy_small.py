@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.policy.checkpoint import Checkpoint
 from streamer.policy.dedupe import Recent
 from streamer.policy.overlap import Overlap
 from streamer.policy.penalty import Penalty
@@ -66,23 +65,6 @@ class RecentTests(SynchronousTestCase):
             self.assertEqual(id_ in model, recent.seen(id_))
             if id_ not in model:
                 model = [*model, id_][-limit:]
-
-
-class CheckpointTests(SynchronousTestCase):
-    """The contiguous prefix."""
-
-    @given(st.permutations(range(8)))
-    def test_prefix(self, order: list[int]) -> None:
-        """Whatever the order of confirmations, only the prefix without a hole is safe."""
-        checkpoint: Checkpoint[int] = Checkpoint()
-        tickets = [checkpoint.begin(value) for value in range(8)]
-        done: set[int] = set()
-        for value in order:
-            checkpoint.done(tickets[value])
-            done.add(value)
-            prefix = next((n for n in range(8) if n not in done), 8)
-            self.assertEqual(prefix - 1 if prefix else None, checkpoint.reached)
-            self.assertEqual(8 - prefix, len(checkpoint))
 
 
 class BaseUrlTests(SynchronousTestCase):

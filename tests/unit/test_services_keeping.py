@@ -173,7 +173,7 @@ class CursorTests(Cases):
         self.assertEqual(number(1), self.on_disk())
 
     def test_unreadable(self) -> None:
-        """A cursor that cannot be understood lies aside as it was, and the source begins anew."""
+        """A cursor that cannot be understood lies aside as it was; the source goes on from when it was written."""
         for content in (
             b"",
             b"\x00\x00",
@@ -183,8 +183,9 @@ class CursorTests(Cases):
             b'{"confirmed":null,"other":' + b"[" * 99_999,
         ):
             self.path.write_bytes(content)
+            os.utime(self.path, (1_700_000_000, 1_700_000_000.5))
             with capturedLogs() as logs:
-                self.assertEqual(Kept(None, None), self.kept())
+                self.assertEqual(Resume(received=1_700_000_000_500), self.kept().resume)
             self.assertEqual(content, (self.folder / "birds.cursor.damaged").read_bytes())
             self.assertFalse(self.path.exists())
             self.assertEqual(1, sum("cannot be read" in event["log_format"] for event in logs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,30 @@ class GapTests(SynchronousTestCase):
                 self.assertLess(abs(START + 50 - gap.end / 1000), 1.5)
             self.assertEqual([], second.stop())
 
+    def test_a_life_without_a_connection(self) -> None:
+        """A process that never gets a connection keeps the place that the one before it had reached."""
+        path = folder(self)
+        first = self.following(rate=5.0, keeping=keeping_in(path))
+        first.start()
+        first.advance(10)
+        self.successResultOf(first.end())
+        first.x.fault(faults.Status(503, times=3))
+        for killed in (False, True):
+            second = Following(clock=first.clock, simulation=first.x, keeping=keeping_in(path))
+            second.start()
+            second.advance(3)
+            self.assertFalse(second.follower.connected)
+            if killed:
+                assert second.service.keeping is not None
+                second.service.keeping.lock.release()
+            self.successResultOf(second.end())
+        third = Following(clock=first.clock, simulation=first.x, keeping=keeping_in(path))
+        third.start()
+        third.advance(20)
+        (gap,) = third.gaps()
+        self.assertLess(abs(START + 10 - MARGIN - gap.start / 1000), 1.5)
+        self.assertEqual([], third.stop())
+
     def test_kept_by_the_disk(self) -> None:
         """What lies in the spool is no gap: the next process publishes it and asks only for what came later."""
         path = folder(self)
@@ -273,12 +298,14 @@ class GapTests(SynchronousTestCase):
         self.assertEqual([], second.stop())
 
     def test_unusable_cursor(self) -> None:
-        """A damaged cursor is moved aside, loudly, and the source begins anew."""
+        """A damaged cursor is moved aside, loudly, and the source begins anew, with a gap from when it was written."""
         path = folder(self)
         (path / "birds.cursor").write_bytes(b"\x00half a cur")
+        os.utime(path / "birds.cursor", (START - 100, START - 100))
         made = self.following(rate=5.0, keeping=keeping_in(path))
         made.start()
         self.assertTrue(made.follower.connected)
         self.assertTrue((path / "birds.cursor.damaged").exists())
         made.advance(3)
-        self.assertEqual([], made.gaps())
+        (gap,) = made.gaps()
+        self.assertEqual(int(START - 100) * 1000 - MARGIN_MS, gap.start)

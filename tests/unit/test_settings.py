@@ -132,6 +132,15 @@ class ProblemTests(SynchronousTestCase):
             "x.toml:3:2: unknown event kind 'zzz' (known are delete, gap, geo, notice, post, scrub)", problem
         )
 
+    def test_shed(self) -> None:
+        """Only kinds that some source makes can be shed; a gap, for instance, never is."""
+        (problem,) = self.problems('[streamer]\nshed = ["post",\n "delet"]\n' + SOURCE)
+        self.assertIn(
+            "x.toml:3:2: streamer.shed: no source makes items of kind 'delet' (did you mean 'delete'?)", problem
+        )
+        (problem,) = self.problems('[streamer]\nshed = ["gap"]\n' + SOURCE)
+        self.assertIn("(known are delete, post)", problem)
+
     def test_source_without_type(self) -> None:
         """A source must say what it is."""
         (problem,) = self.problems('[sources.birds]\ntoken = "t"\n')
