@@ -7,6 +7,7 @@ Whatever needs the reactor is imported inside its command, so that `--help` and 
 
 from __future__ import annotations
 
+import math
 import sys
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +16,22 @@ import click
 
 from streamer.control_cli import sources
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+
+PORT = click.IntRange(0, 65_535)
+
+
+class _Rate(click.FloatRange):
+    """Posts a second; NaN is in no range, though Python's comparisons let it through."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        rate: float = super().convert(value, param, ctx)
+        if math.isnan(rate):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return rate
+
+
+RATE = _Rate(0.000_001, 1_000_000)
+COUNT = click.IntRange(0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,10 +69,14 @@ def check(files: tuple[str, ...]) -> None:
 @main.command()
 @click.option("-c", "--config", type=click.Path(), help="Configuration file (TOML).")
 @click.option("--demo", is_flag=True, help="Follow a simulated upstream instead of a configured one.")
-@click.option("--rate", default=20.0, show_default=True, help="Posts a second of the simulated upstream.")
-@click.option("--port", default=8080, show_default=True, help="Port of the demonstration's page.")
-@click.option("--admin", default=8181, show_default=True, help="Port of the demonstration's /ready and /metrics.")
-@click.option("--upstream-port", default=0, help="Port of the simulated upstream; a free one by default.")
+@click.option("--rate", type=RATE, default=20.0, show_default=True, help="Posts a second of the simulated upstream.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="Port of the demonstration's page."
+)
+@click.option(
+    "--admin", type=PORT, default=8181, show_default=True, help="Port of the demonstration's /ready and /metrics."
+)
+@click.option("--upstream-port", type=PORT, default=0, help="Port of the simulated upstream; a free one by default.")
 @click.option("--seed", default=0, help="Seed of the simulated upstream.")
 def run(config: str | None, demo: bool, rate: float, port: int, admin: int, upstream_port: int, seed: int) -> None:
     """Run all three services in this process, in the foreground."""
@@ -92,10 +113,12 @@ def _simulation_options(command: Any) -> Any:
     """The options that every simulated upstream has."""
     for option in (
         click.option("--wait-for-client", is_flag=True, help="Make no post before a stream is open."),
-        click.option("--count", type=int, help="Posts in all; then only keep-alives."),
+        click.option("--count", type=COUNT, help="Posts in all; then only keep-alives."),
         click.option("--seed", default=0, help="Seed of everything random."),
-        click.option("--rate", default=20.0, show_default=True, help="Posts a second."),
-        click.option("--port", default=8090, show_default=True, help="Port on the loopback interface; 0: a free one."),
+        click.option("--rate", type=RATE, default=20.0, show_default=True, help="Posts a second."),
+        click.option(
+            "--port", type=PORT, default=8090, show_default=True, help="Port on the loopback interface; 0: a free one."
+        ),
     ):
         command = option(command)
     return command

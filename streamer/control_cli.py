@@ -66,7 +66,7 @@ class Endpoint:
             raise click.ClickException(
                 f"{at} has not answered for {WAIT:g} s; what was asked may still be done"
             ) from error
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:
             reason = str(error) or type(error).__name__
             mend = "Is the streamer running, and is this its [streamer] admin? See --admin."
             raise click.ClickException(f"{at} does not answer: {reason}. {mend}") from error

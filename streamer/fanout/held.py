@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import attrs
 
 from streamer.fanout.logged import Logged
 from streamer.fanout.scrubs import Scrubs
+
+DELETIONS_KEPT = 9_000  # ids of events that a deletion left nothing of, three a post
 
 
 @attrs.define
@@ -22,6 +26,7 @@ class Held:
     rewritten: int = 0
     _entries: dict[int, Logged] = attrs.field(factory=dict)
     _scrubs: Scrubs[Logged] = attrs.field(factory=Scrubs)
+    _deletions: OrderedDict[str, Logged] = attrs.field(factory=OrderedDict)  # by what they leave nothing of
 
     def __getitem__(self, place: int) -> Logged:
         """The entry at a place.
@@ -57,7 +62,17 @@ class Held:
         self.rewritten += 1
 
     def taken_back(self, new: Logged) -> Logged:
-        """Carry out the new entry if it is a scrub; returns what is left of it after those that came before."""
+        """Carry out the new entry if it takes something back; returns what is left of it after those before it.
+
+        What is taken back may come after what takes it back: upstreams say so, and enrichers overtake each other.
+        """
+        deletion = self._deletions.get(new.message_id)
+        if deletion is not None:
+            return new.replaced(deletion)
+        for message_id in new.gone:
+            self._deletions[message_id] = new
+        while len(self._deletions) > DELETIONS_KEPT:
+            self._deletions.popitem(last=False)
         if new.scrub is not None:
             for place in self._scrubs.covered(new.scrub):
                 self.rewrite(place, self._entries[place].scrubbed(new))

@@ -7,10 +7,12 @@ but loopback addresses when the source was built (`policy.transport`).
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import attrs
+from hyperlink import URL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as TimedOut
@@ -30,6 +32,7 @@ from streamer.upstream import Request, Response
 
 CONNECT_TIMEOUT = 10.0  # seconds
 ANSWER_TIMEOUT = 30.0  # seconds from sending a request to the end of a short answer, or to a stream's headers
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})  # values of Content-Encoding
 ANSWER_LIMIT = 5_000_000  # bytes of a short answer; a thousand rules of two thousand characters
 
 
@@ -116,22 +119,28 @@ class UpstreamClient:
             DecodeError: the answer is longer than `ANSWER_LIMIT`.
             Exception: whatever Twisted's web client raises; see `net.failures`.
         """
-        return await self.read(await self.open(request))
-
-    async def open(self, request: Request) -> Opened:
-        """Make a request and return when the answer's headers are in; its body has not been touched."""
         transports: list[Any] = []
-        http = HTTPClient(self.agents(transports.append))
-        headers = Headers({"User-Agent": [self.user_agent]})
-        for name, value in request.headers.items():
-            headers.setRawHeaders(name, [value])
-        asked: Deferred[Any] = http.request(
+        asked = HTTPClient(self.agents(transports.append)).request(
             request.method,
             request.url,
-            headers=headers,
+            headers=self._headers(request),
             data=None if request.body is None else _Body(request.body),
             allow_redirects=False,
             unbuffered=True,
+        )
+        return await self.read(Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out), transports))
+
+    async def open(self, request: Request) -> Opened:
+        """Make a request and return when the answer's headers are in; its body has not been touched.
+
+        Not by treq, which asks for compression unasked and unpacks it by itself, in blocks of any size: whether a
+        stream is compressed is its source's choice, and `wire.gunzip` unpacks it in small pieces.
+        """
+        transports: list[Any] = []
+        uri = URL.from_text(request.url).to_uri().to_text().encode("ascii")
+        body = None if request.body is None else _Body(request.body)
+        asked: Deferred[Any] = self.agents(transports.append).request(
+            request.method.encode("ascii"), uri, self._headers(request), body
         )
         return Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out), transports)
 
@@ -154,11 +163,27 @@ class UpstreamClient:
         finally:
             opened.abort()
         headers = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _headers(answer)}
+        if headers.get("content-encoding", "") in PACKED:
+            content = _unpacked(content)
         return Response(status=answer.code, headers=headers, body=content, received=self.clock.seconds())
+
+    def _headers(self, request: Request) -> Headers:
+        headers = Headers({"User-Agent": [self.user_agent]})
+        for name, value in request.headers.items():
+            headers.setRawHeaders(name, [value])
+        return headers
 
 
 def _timed_out(_: object, seconds: float) -> NoReturn:
     raise TimedOut(f"no whole answer within {seconds:g} s")
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What a compressed answer says, as far as it can be read; only refusals of streams come this way."""
+    try:
+        return zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(content, ANSWER_LIMIT)
+    except zlib.error:
+        return content
 
 
 def _headers(answer: IResponse) -> list[tuple[bytes, list[bytes]]]:

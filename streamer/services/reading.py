@@ -17,7 +17,7 @@ from streamer.interfaces import Frame, IFramer, ISource
 from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.net import failures
-from streamer.net.client import Opened
+from streamer.net.client import PACKED, Opened
 from streamer.net.stream import StreamBody
 from streamer.policy import backoff
 from streamer.policy.sample import Sample
@@ -26,7 +26,6 @@ from streamer.upstream import Ending, Undelivered, Warned
 from streamer.wire.gunzip import Gunzip
 
 SAMPLE = 200  # bytes of a bad frame that go to the log
-COMPRESSED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class Sink(Protocol):
@@ -74,7 +73,7 @@ class Reading:
         self.vitals = Vitals(opened=self.clock.seconds(), stall_after=self.source.stall_after)
         encoding = opened.answer.headers.getRawHeaders(b"content-encoding", [b""])[-1].strip().lower()
         framer = self.source.framer()
-        self.framer = Gunzip(framer) if encoding in COMPRESSED else framer
+        self.framer = Gunzip(framer) if encoding.decode("latin-1") in PACKED else framer
         body = StreamBody(self._on_bytes, lambda reason: self._end(failures.ending(reason, "while reading")))
         opened.answer.deliverBody(body)
         self.sink.attach(body)
@@ -109,7 +108,16 @@ class Reading:
 
     def _take(self, frames: Sequence[Frame], received_ms: int) -> None:
         items: list[Item] = []
-        ending: Ending | None = None
+        try:
+            ending = self._understand(frames, received_ms, items)
+        finally:  # whatever one frame does, those before it are taken
+            if items:
+                self.vitals.items += self.sink.took(items)
+        if ending is not None:
+            self._end(ending)
+
+    def _understand(self, frames: Sequence[Frame], received_ms: int, items: list[Item]) -> Ending | None:
+        """Collect the items of frames, up to the upstream's farewell if there is one."""
         outcomes_of = self.source.outcomes
         for frame in frames:
             try:
@@ -117,6 +125,7 @@ class Reading:
             except DecodeError as error:
                 self._reject(frame, str(error))
                 continue
+            ending: Ending | None = None
             for outcome in outcomes:
                 if isinstance(outcome, Item):
                     items.append(outcome)
@@ -125,11 +134,8 @@ class Reading:
                 else:
                     self.sink.said(outcome)
             if ending is not None:
-                break  # what comes after a farewell is not for us
-        if items:
-            self.vitals.items += self.sink.took(items)
-        if ending is not None:
-            self._end(ending)
+                return ending  # what comes after a farewell is not for us
+        return None
 
     def _reject(self, frame: Any, reason: str) -> None:
         self.metrics.add(m.BAD_FRAMES, self.source.name, "unreadable")

@@ -204,8 +204,8 @@ class _Understanding(msgspec.Struct, gc=False):
 
     def warning(self, said: _Warning) -> Sequence[Outcome]:
         full = said.percent_full
-        percent = float(full) if isinstance(full, int | float) and not isinstance(full, bool) else None
-        percent = percent if percent is not None and 0 <= percent <= 100 else None
+        sane = isinstance(full, int | float) and not isinstance(full, bool) and 0 <= full <= 100
+        percent = float(full) if sane else None
         detail = said.message if isinstance(said.message, str) and said.message else "no reason given"
         word = _word(said.code)
         return [

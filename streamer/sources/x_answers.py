@@ -69,6 +69,7 @@ class Problem(msgspec.Struct, frozen=True):
     connection_issue: str | None = None
     message: str | None = None
     value: str | None = None
+    id: Any = None
     details: Any = None
 
     def sentence(self) -> str:

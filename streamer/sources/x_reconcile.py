@@ -18,7 +18,7 @@ import msgspec
 from streamer.interfaces import Preparation
 from streamer.policy import backoff
 from streamer.sources.x_answers import Problem, problems, refusal
-from streamer.sources.x_rules import Listed, Plan, Rule, plan
+from streamer.sources.x_rules import Listed, Plan, Rule, plan, same
 from streamer.upstream import Ending, Prepared, Request, Response
 
 PAGES_LIMIT = 110  # of 1,000 rules each
@@ -36,12 +36,13 @@ class _Meta(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    data: tuple[Listed, ...] = ()
+    data: tuple[Listed, ...] | None = None
     meta: _Meta | None = None
 
 
 class _Summary(msgspec.Struct):
-    not_created: int = 0
+    not_created: int | None = None
+    not_deleted: int | None = None
 
 
 class _ChangedMeta(msgspec.Struct):
@@ -49,8 +50,8 @@ class _ChangedMeta(msgspec.Struct):
 
 
 class _Changed(msgspec.Struct):
-    data: tuple[Listed, ...] = ()
-    errors: tuple[Problem, ...] = ()
+    data: tuple[Listed, ...] | None = None
+    errors: tuple[Problem, ...] | None = None
     meta: _ChangedMeta | None = None
 
 
@@ -82,9 +83,10 @@ def _in_order(base: Request, todo: Plan) -> _Steps:
     ending: Ending | None = None
     if todo.crowded:
         ending = yield from _delete(base, todo.gone)
-    ending = ending or (yield from _add(base, todo.new, dry_run=False))
+    adopted: set[str] = set()
+    ending = ending or (yield from _add(base, todo.new, dry_run=False, adopted=adopted))
     if not todo.crowded:
-        ending = ending or (yield from _delete(base, todo.gone))
+        ending = ending or (yield from _delete(base, [rule for rule in todo.gone if str(rule.id) not in adopted]))
     for some in _batches(todo.retagged):
         ending = ending or (yield from _delete(base, [old for old, _ in some]))
         ending = ending or (yield from _add(base, [new for _, new in some], dry_run=False))
@@ -104,7 +106,7 @@ def _listed(base: Request) -> Generator[Request, Response, list[Listed] | Ending
         listed = _read((yield page), _List)
         if isinstance(listed, Ending):
             return listed
-        present.extend(listed.data)
+        present.extend(listed.data or ())
         if listed.meta is None or not listed.meta.next_token:
             return present
         page = msgspec.structs.replace(
@@ -121,10 +123,22 @@ def _delete(base: Request, rules: Sequence[Listed]) -> _Steps:
         if isinstance(changed, Ending):
             # A rule that somebody else has just deleted is what we wanted; look again soon, never give up for it.
             return changed if changed.cause != backoff.REFUSED else Ending(cause=backoff.HTTP, detail=changed.detail)
+        summary = changed.meta.summary if changed.meta else None
+        if summary is not None and summary.not_deleted and "dry_run" not in base.url:
+            present = yield from _listed(msgspec.structs.replace(base, method="GET", body=None))
+            if isinstance(present, Ending):
+                return present
+            left = {rule.id for rule in present} & {rule.id for rule in some}
+            if left:
+                why = "; ".join(one.sentence() for one in (changed.errors or ())[:NAMED_LIMIT])
+                return Ending(
+                    cause=backoff.HTTP, detail=f"X did not delete {len(left)} rules: {why or 'no reason given'}"
+                )
     return None
 
 
-def _add(base: Request, rules: Sequence[Rule], *, dry_run: bool) -> _Steps:
+def _add(base: Request, rules: Sequence[Rule], *, dry_run: bool, adopted: set[str] | None = None) -> _Steps:
+    """Add rules; `adopted` gets the ids of those that X says are there already, perhaps in another spelling."""
     refused: list[_Refused] = []
     unclear: list[Rule] = []
     for some in _batches(rules):
@@ -133,15 +147,18 @@ def _add(base: Request, rules: Sequence[Rule], *, dry_run: bool) -> _Steps:
         changed = _changed(response)
         if isinstance(changed, Ending):
             return changed
-        refused += [(_name(one), one.sentence()) for one in changed.errors if one.title != "DuplicateRule"]
+        errors = changed.errors or ()
+        refused += [(_name(one), one.sentence()) for one in errors if one.title != "DuplicateRule"]
+        if adopted is not None:
+            adopted |= {str(one.id) for one in errors if one.title == "DuplicateRule" and one.id is not None}
         unclear += _unexplained(some, changed)
     if unclear and not dry_run:
         # Without a reason it may be refused, or have been there already: only the list tells.
         present = yield from _listed(msgspec.structs.replace(base, method="GET", body=None))
         if isinstance(present, Ending):
             return present
-        have = {rule.value for rule in present}
-        unclear = [rule for rule in unclear if rule.value not in have]
+        have = {same(rule.value) for rule in present}
+        unclear = [rule for rule in unclear if same(rule.value) not in have]
     refused += [(_shown(rule.value), "X gave no reason") for rule in unclear]
     return _refusal(refused)
 
@@ -158,9 +175,10 @@ def _changed(response: Response) -> _Changed | Ending:
 def _unexplained(rules: Sequence[Rule], changed: _Changed) -> list[Rule]:
     """Rules that X counts as not created without a word about them (felixdorn/twitter-stream-api#3)."""
     summary = changed.meta.summary if changed.meta else None
-    if summary is None or summary.not_created <= len(changed.errors):
+    data, errors = changed.data or (), changed.errors or ()
+    if summary is None or (summary.not_created or 0) <= len(errors):
         return []
-    told = {rule.value for rule in changed.data} | {problem.value for problem in changed.errors}
+    told = {rule.value for rule in data} | {problem.value for problem in errors}
     return [rule for rule in rules if rule.value not in told]
 
 

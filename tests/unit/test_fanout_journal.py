@@ -104,6 +104,17 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(journal.rewritten, 3)
         self.assertEqual(journal.bytes, sum(journal[place].size for place in range(5)))
 
+    def test_deleted_before_it_came(self) -> None:
+        """A post that comes after its deletion, as upstreams warn it may, is never held as anything but deleted."""
+        journal = Journal()
+        journal.append(entry(1, "delete.x", "delete:7", kind="delete", id="7"))
+        for offset, kind in enumerate(("post", "geo", "notice"), 2):
+            journal.append(entry(offset, f"{kind}.x", f"{kind}:7", kind=kind, text="secret"))
+        journal.append(entry(5, "post.x", "post:8", text="kept"))
+        for place in (1, 2, 3):
+            self.assertEqual(journal[place].event, journal[0].event)
+        self.assertIn(b"kept", journal[4].event)
+
     def test_deleted_elsewhere(self) -> None:
         """A deletion of what is not held, or of another source's post, rewrites nothing."""
         journal = filled(1, 2, entries_limit=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -209,6 +210,21 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), self.ended(made, backoff.UNEXPECTED))
         self.assertIn(self.ended(made, backoff.UNEXPECTED), range(2, 9))
 
+    def test_own_mistake_spares_its_neighbours(self) -> None:
+        """One frame that trips us up does not cost those that were read before it."""
+        outcomes = XFiltered.outcomes
+
+        def trips(itself: Any, frame: bytes, received_ms: int) -> Any:
+            if b"trip" in frame:
+                raise ZeroDivisionError("a defect")
+            return outcomes(itself, frame, received_ms)
+
+        made = self.following(lambda request: request.write(POST + b'{"trip":1}\r\n'))
+        self.patch(XFiltered, "outcomes", trips)
+        made.start()
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertEqual(["1"], made.ids())
+
     def test_broken_source(self) -> None:
         """A source that cannot say what to ask for is a defect: told loudly, tried again, never ready."""
         made = self.following(rate=20.0)
@@ -236,6 +252,48 @@ class ReadingTests(SynchronousTestCase):
         made.start()
         self.assertEqual(100, made.metrics.value(m.BAD_FRAMES, "birds", "unreadable"))
         self.assertEqual(PER_PERIOD, sum("dropped a frame" in (event.get("log_format") or "") for event in said))
+
+    def test_compression_is_the_sources_choice(self) -> None:
+        """Nobody asks for compression unasked; what comes compressed is unpacked, all members of it."""
+        asked: list[Any] = []
+
+        def answer(request: Any) -> None:
+            asked.append(request.requestHeaders.getRawHeaders("accept-encoding"))
+            request.setHeader("content-encoding", "gzip")
+            request.write(gzip.compress(POST))
+            request.write(gzip.compress(POST.replace(b"1", b"2")))
+
+        made = self.following(answer)
+        made.start()
+        self.assertEqual([None], asked)
+        self.assertEqual(["1", "2"], made.ids())
+        self.assertLess(made.metrics.value(m.ITEM_BYTES, "birds"), 100)
+
+    def test_damaged_compression(self) -> None:
+        """A body that is not what it says is the server's mistake, and told as that."""
+
+        def answer(request: Any) -> None:
+            request.setHeader("content-encoding", "gzip")
+            request.write(POST)
+
+        made = self.following(answer)
+        made.start()
+        self.assertEqual(1, self.ended(made, backoff.HTTP))
+        self.assertIn("compressed body is damaged", made.follower.said)
+
+    def test_compressed_refusal(self) -> None:
+        """A refusal says why, compressed or not."""
+
+        def answer(request: Any) -> None:
+            request.setResponseCode(401)
+            request.setHeader("content-encoding", "gzip")
+            request.write(gzip.compress(b'{"title":"Unauthorized","detail":"no such token"}'))
+            request.finish()
+
+        made = self.following(answer)
+        made.start()
+        self.assertEqual(1, self.ended(made, backoff.AUTHORISATION))
+        self.assertIn("no such token", made.follower.said)
 
     def test_too_long_frames_are_counted_as_they_come(self) -> None:
         """An operator sees them while the connection is open, not after days."""

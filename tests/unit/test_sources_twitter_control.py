@@ -140,7 +140,7 @@ class NumberTests(SynchronousTestCase):
 
     def test_other_warnings(self) -> None:
         """Without a number, or with one that is none, there is no percentage."""
-        for percent in (None, "60", True, -1, 101, []):
+        for percent in (None, "60", True, -1, 101, 10**400, []):
             warned = of({"warning": {"code": "FOLLOWS_OVER_LIMIT", "message": "x", "percent_full": percent}})[1]
             assert isinstance(warned, Warned)
             self.assertIsNone(warned.percent)

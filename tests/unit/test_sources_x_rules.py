@@ -247,6 +247,39 @@ class RefusalTests(SynchronousTestCase):
         _, result = drive([self.empty, response(200, body), listed], [Rule("cat")])
         self.assertIsInstance(result, Prepared)
 
+    def test_another_spelling(self) -> None:
+        """X compares rules without regard to case: one in another spelling is the wanted one, and stays."""
+        listed = response(200, {"data": [{"id": "1", "value": "Kakapo"}]})
+        requests, result = drive([listed], [Rule("kakapo")])
+        self.assertEqual((["GET"], Prepared()), ([request.method for request in requests], result))
+        with self.assertRaisesRegex(ValueError, "twice"):
+            check([Rule("kakapo"), Rule("KAKAPO")])
+
+    def test_duplicate_of_a_stale_rule(self) -> None:
+        """What X calls a duplicate of another rule, by some normalising of its own, must not lose that rule."""
+        listed = response(200, {"data": [{"id": "1", "value": "(cat)"}, {"id": "2", "value": "dog"}]})
+        body = {"meta": {}, "errors": [{"value": "cat", "id": "1", "title": "DuplicateRule"}]}
+        requests, _ = drive([listed, response(200, body), self.empty], [Rule("cat")])
+        self.assertEqual({"delete": {"ids": ["2"]}}, json.loads(requests[-1].body or b""))
+
+    def test_not_deleted(self) -> None:
+        """A deletion that X did not make is not taken for made."""
+        listed = response(200, {"data": [{"id": "1", "value": "old"}, {"id": "2", "value": "cat"}]})
+        body = {"meta": {"summary": {"deleted": 0, "not_deleted": 1}}, "errors": [{"detail": "rule is locked"}]}
+        _, ending = drive([listed, response(200, body), listed], [Rule("cat")])
+        self.assertEqual(backoff.HTTP, ending.cause)
+        self.assertIn("rule is locked", ending.detail)
+        gone = response(200, {"data": [{"id": "2", "value": "cat"}]})
+        _, result = drive([listed, response(200, body), gone], [Rule("cat")])
+        self.assertEqual(Prepared(deleted=("old",)), result)
+
+    def test_nulls(self) -> None:
+        """A compatible server may write null for what it has nothing to say about."""
+        listed = response(200, {"data": None, "meta": None})
+        answer = response(201, {"data": None, "errors": None, "meta": {"summary": {"not_created": None}}})
+        _, result = drive([listed, answer], [Rule("cat")])
+        self.assertEqual(Prepared(added=("cat",)), result)
+
     def test_many_refused(self) -> None:
         """The sentence stays readable."""
         answer = response(201, {"errors": [refused(f"rule {n}") for n in range(NAMED_LIMIT + 5)]})

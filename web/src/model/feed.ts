@@ -52,6 +52,11 @@ export class Feed {
     this.#trim()
   }
 
+  /** Whether a post was taken out, perhaps before all of its events came. */
+  forgot(key: string): boolean {
+    return this.#deleted.has(key)
+  }
+
   /** Takes a post out of everything: upstream says it is gone. */
   remove(key: string): void {
     this.#deleted.add(key)

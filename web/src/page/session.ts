@@ -91,7 +91,7 @@ export class Session extends EventTarget {
     if (event.type === 'streamer.scrub') return this.#scrub(event)
     const spot = spotOf(event)
     if (spot) {
-      if (this.#scrubs.cover(spot.whose)) return
+      if (this.#scrubs.cover(spot.whose) || this.feed.forgot(spot.key)) return
       // History may be older than what the map shows; who does not say when is taken at its arrival.
       const at = Date.parse(event.time ?? '') - this.pulse.skew || now
       if (now - at > WINDOW_MS) return

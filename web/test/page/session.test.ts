@@ -48,6 +48,21 @@ describe('a scrub', () => {
   })
 })
 
+describe('a deletion', () => {
+  it.each(['before', 'after'])('takes a post from map and feed when it comes %s its events', (when) => {
+    const { live, session } = sessionOf()
+    const gone = cloudEvent('streamer.delete', 'delete.birds', { id: '9' })
+    const events = [
+      cloudEvent('streamer.geo', 'geo.birds.nz', { lat: -41, lon: 174, precision: 'point', post: '9' }, 'birds', 'geo:9'),
+      postEvent({ id: '9' }),
+    ].map((event) => ({ ...event, time: new Date(NOW).toISOString() }))
+    live.events(...(when === 'before' ? [gone, ...events] : [...events, gone]))
+    session.showAll()
+    expect(session.blips.slots.filter(Boolean)).toEqual([])
+    expect(session.feed.rows).toEqual([])
+  })
+})
+
 describe('what screen readers are told', () => {
   it('after a loss of connection is at once that it is back, and what was missed', () => {
     const { live, session } = sessionOf()
