@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any, cast
 
 import attrs
@@ -43,6 +44,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "enrich": EnrichSettings,
     "relay": RelaySettings,
 }
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # what a header `Authorization: Bearer …` can carry
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _AT = re.compile(r" - at `\$((?:\.[^`.\[]+|\[[^\]`]*\])*)`$")
 
@@ -106,8 +108,12 @@ class _Reading:
         self._plugins(enrich.hydrators, IHydrator, ("enrich", "hydrators"))
         self._plugins(enrich.events, IEventKind, ("enrich", "events"))
         sources = self._sources(document.get("sources", {}))
-        shed = tables.get("streamer", StreamerSettings()).shed
-        for path, sentence in (*_shared_lanes(sources), *_unknown_kinds(shed, sources.values())):
+        streamer = tables.get("streamer", StreamerSettings())
+        if streamer.token is not None and not _TOKEN.fullmatch(streamer.token.reveal()):
+            sentence = "must be printable ASCII without spaces, and not empty, or nobody could send it"
+            self.problem(("streamer", "token"), f"[streamer] token {sentence}")
+        shared = (*_shared_lanes(sources), *_shared_files(sources))
+        for path, sentence in (*shared, *_unknown_kinds(streamer.shed, sources.values())):
             self.problem(path, sentence)
         return Settings(self.origin, **tables, sources=sources, places=self.places)
 
@@ -169,8 +175,12 @@ class _Reading:
         except ValueError as error:
             self.problem(path, f"[sources.{name}] {error}")
             return None
-        if common.predicates_file is not None and kind.predicates is None:
-            self.problem((*path, "predicates_file"), f"[sources.{name}] a source of this type takes no predicates")
+        if common.predicates_file is not None:
+            wrong = _no_file(common.predicates_file)
+            if kind.predicates is None:
+                wrong = "a source of this type takes no predicates"
+            if wrong is not None:
+                self.problem((*path, "predicates_file"), f"[sources.{name}] {wrong}")
         return SourceSettings(common, kind, settings, source)
 
     def _endpoint(self, written: str | None, path: KeyPath) -> None:
@@ -225,6 +235,28 @@ def _shared_lanes(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPa
             )
 
 
+def _shared_files(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
+    """What an operator puts to one source would be asked of the other too."""
+    files: dict[str, str] = {}
+    for name, table in sources.items():
+        path = table.common.predicates_file
+        if path is None or _no_file(path) is not None:
+            continue
+        other = files.setdefault(os.path.realpath(path), name)
+        if other != name:
+            sentence = f"predicates_file {path!r} is that of [sources.{other}] too; give each a file of its own"
+            yield ("sources", name, "predicates_file"), f"[sources.{name}] {sentence}"
+
+
+def _no_file(path: str) -> str | None:
+    """Why a path cannot be that of a watched file, which need not be there yet; None where it can."""
+    if not path or "\0" in path:
+        return "predicates_file must name a file; leave it out to have none"
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"predicates_file {path!r} is no regular file"
+    return None
+
+
 def _unknown_kinds(shed: tuple[str, ...], sources: Iterable[SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
     """A misspelt kind would never be shed, and nobody would know."""
     known = {kind for source in sources for kind in source.kind.kinds}
@@ -238,6 +270,8 @@ def _nested(value: Any, kind: Any) -> list[tuple[tuple[int, ...], tuple[Any, typ
     """The tables inside a value whose type is a struct, or a tuple of them."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
         return [((), (value, kind))]
+    if isinstance(kind, UnionType):
+        return [found for one in kind.__args__ for found in _nested(value, one)]
     inner = next(iter(getattr(kind, "__args__", ())), None)
     if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, list):
         return [((index,), (row, inner)) for index, row in enumerate(value) if isinstance(row, dict)]

@@ -11,8 +11,9 @@ DETAIL_LIMIT = 300  # characters of what a stranger said that go into logs and /
 
 
 def brief(text: str) -> str:
-    """Text from outside as one short line."""
+    """Text from outside as one short line, without anything that a terminal would obey."""
     line = " ".join(text[: 4 * DETAIL_LIMIT].split())
+    line = "".join([char if char.isprintable() else "\ufffd" for char in line])
     return line if len(line) <= DETAIL_LIMIT else f"{line[:DETAIL_LIMIT]}…"
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
-from twisted.web.http import NOT_ALLOWED, NOT_FOUND, SERVICE_UNAVAILABLE
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from twisted.web.http import NOT_ALLOWED, NOT_FOUND, SERVICE_UNAVAILABLE, HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -26,6 +28,8 @@ from streamer.secrets import Secret
 Status = Callable[[], Mapping[str, Any]]
 Troubles = Callable[[], list[str]]  # sentences; empty means ready
 IDLE_TIMEOUT = 60  # seconds
+LIFE = 120.0  # seconds of a connection, busy or not: a request that comes a byte at a time must end too
+CONNECTIONS = 64  # at once; more are closed, for a client that holds them all takes the descriptors of the upstream
 DISCARD_LIMIT = 16_000_000  # bytes of a body that is too long, read only so that the client comes to see the answer
 
 
@@ -35,6 +39,7 @@ def admin_site(
     troubles: Troubles,
     control: IControl | None = None,
     token: Secret | None = None,
+    reactor: Any = None,
 ) -> Site:
     """The admin endpoint of one process.
 
@@ -43,6 +48,7 @@ def admin_site(
         troubles: why the process is not ready.
         control: what an operator may do here; None where there is nothing to do.
         token: asked of whoever would do it, never of those who only look; see `net.permission`.
+        reactor: for time-outs; the global one by default, as Twisted has it.
     """
     pages = {} if control is None else control_pages(control, token)
     root = _Root(["live", "ready", "metrics", "status", *(name.decode() for name in pages)])
@@ -52,7 +58,7 @@ def admin_site(
     root.putChild(b"status", _Page("application/json", lambda: (200, msgspec.json.encode(status()))))
     for name, page in pages.items():
         root.putChild(name, page)
-    return _QuietSite(root, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False)
+    return _QuietSite(root, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, reactor=reactor)
 
 
 def render(metrics: Metrics) -> str:
@@ -86,11 +92,39 @@ class _BoundedRequest(Request):
             cast(Any, self.channel).loseConnection()
 
 
-class _QuietSite(Site):
-    """Monitors ask every few seconds; an access log of that helps nobody."""
+class _MortalChannel(HTTPChannel):
+    """A connection with an end."""
 
+    site: _QuietSite
+    _end: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        HTTPChannel.connectionMade(self)
+        self._end = cast(Any, self).callLater(LIFE, self.forceAbortClient)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's has no annotation
+        if self._end is not None and self._end.active():
+            self._end.cancel()
+        self.site.open -= 1
+        HTTPChannel.connectionLost(self, reason)
+
+
+class _QuietSite(Site):
+    """Few connections, none for ever. Monitors ask every few seconds; an access log of that helps nobody."""
+
+    protocol = _MortalChannel  # type: ignore[assignment]  # Twisted's own is a proxy that can turn into HTTP/2
     requestFactory = _BoundedRequest
     noisy = False
+    open = 0  # connections
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """A channel; None, which closes the connection, where there are too many."""
+        if self.open >= CONNECTIONS:
+            return None
+        channel: _MortalChannel = super().buildProtocol(addr)
+        channel.site = self
+        self.open += 1
+        return channel
 
     def log(self, request: object) -> None:
         """Say nothing."""

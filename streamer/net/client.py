@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import attrs
-from hyperlink import URL
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -33,6 +31,7 @@ from streamer.upstream import Request, Response
 CONNECT_TIMEOUT = 10.0  # seconds
 ANSWER_TIMEOUT = 30.0  # seconds from sending a request to the end of a short answer, or to a stream's headers
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})  # values of Content-Encoding
+HEADERS_LIMIT = 256_000  # bytes of an answer before its body; Twisted limits each line, and not how many there are
 ANSWER_LIMIT = 5_000_000  # bytes of a short answer; a thousand rules of two thousand characters
 
 
@@ -75,11 +74,37 @@ class _Watched:
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         def note(protocol: Any) -> Any:
             self.connected(protocol.transport)
-            return protocol
+            return _Bounded(protocol)
 
         protocolFactory.noisy = False  # a log line at each end of each connection says nothing
         connecting: Deferred[Any] = self.endpoint.connect(protocolFactory)
         return connecting.addCallback(note)
+
+
+@attrs.define(eq=False)
+class _Bounded:
+    """What Agent asks through: takes no more than `HEADERS_LIMIT` before a body, and is not in the body's way."""
+
+    protocol: Any
+    _seen: int = 0  # bytes
+
+    def request(self, request: Any) -> Deferred[Any]:
+        """Send; fails with `DecodeError` where the headers do not end."""
+        self.protocol.dataReceived = self._count  # for as long as this request has no answer
+        asked: Deferred[Any] = self.protocol.request(request)
+        return asked.addBoth(self._answered)
+
+    def _count(self, data: bytes) -> None:
+        self._seen += len(data)
+        type(self.protocol).dataReceived(self.protocol, data)
+        if self._seen > HEADERS_LIMIT and "dataReceived" in vars(self.protocol):
+            self.protocol.transport.abortConnection()
+
+    def _answered(self, result: Any) -> Any:
+        del self.protocol.dataReceived
+        if isinstance(result, Failure) and self._seen > HEADERS_LIMIT:
+            raise DecodeError(f"the answer's headers are longer than {HEADERS_LIMIT} bytes") from result.value
+        return result
 
 
 @attrs.define
@@ -103,7 +128,7 @@ class UpstreamClient:
     """Makes requests for one process.
 
     Args:
-        agents: see `agents`; tests give treq's `RequestTraversalAgent`.
+        agents: see `agents`; tests give connections in memory.
         clock: for time-outs.
         user_agent: what upstreams see.
     """
@@ -116,31 +141,25 @@ class UpstreamClient:
         """Make a short request and read the whole answer.
 
         Raises:
-            DecodeError: the answer is longer than `ANSWER_LIMIT`.
+            DecodeError: the answer is longer than `ANSWER_LIMIT`, or its headers than `HEADERS_LIMIT`.
             Exception: whatever Twisted's web client raises; see `net.failures`.
         """
-        transports: list[Any] = []
-        asked = HTTPClient(self.agents(transports.append)).request(
-            request.method,
-            request.url,
-            headers=self._headers(request),
-            data=None if request.body is None else _Body(request.body),
-            allow_redirects=False,
-            unbuffered=True,
-        )
-        return await self.read(Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out), transports))
+        return await self.read(await self.open(request))
 
     async def open(self, request: Request) -> Opened:
         """Make a request and return when the answer's headers are in; its body has not been touched.
 
-        Not by treq, which asks for compression unasked and unpacks it by itself, in blocks of any size: whether a
-        stream is compressed is its source's choice, and `wire.gunzip` unpacks it in small pieces.
+        The URL goes out as it stands, for that is what a source may have signed. Nor is compression asked for or undone
+        here: whether a stream is compressed is its source's choice, and `wire.gunzip` unpacks it in small pieces.
+
+        Raises:
+            DecodeError: the answer's headers are longer than `HEADERS_LIMIT`.
+            Exception: whatever Twisted's web client raises; see `net.failures`.
         """
         transports: list[Any] = []
-        uri = URL.from_text(request.url).to_uri().to_text().encode("ascii")
         body = None if request.body is None else _Body(request.body)
         asked: Deferred[Any] = self.agents(transports.append).request(
-            request.method.encode("ascii"), uri, self._headers(request), body
+            request.method.encode("ascii"), request.url.encode("ascii"), self._headers(request), body
         )
         return Opened(await asked.addTimeout(ANSWER_TIMEOUT, self.clock, _timed_out), transports)
 
@@ -163,7 +182,7 @@ class UpstreamClient:
         finally:
             opened.abort()
         headers = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _headers(answer)}
-        if headers.get("content-encoding", "") in PACKED:
+        if headers.get("content-encoding", "").strip().lower() in PACKED:
             content = _unpacked(content)
         return Response(status=answer.code, headers=headers, body=content, received=self.clock.seconds())
 
@@ -179,7 +198,7 @@ def _timed_out(_: object, seconds: float) -> NoReturn:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """What a compressed answer says, as far as it can be read; only refusals of streams come this way."""
+    """What a compressed answer says, as far as it can be read: some servers compress what nobody asked them to."""
     try:
         return zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(content, ANSWER_LIMIT)
     except zlib.error:
@@ -192,7 +211,7 @@ def _headers(answer: IResponse) -> list[tuple[bytes, list[bytes]]]:
 
 @implementer(IBodyProducer)
 class _Body:
-    """A small body, written at once; treq's own would go through the global reactor's cooperator."""
+    """A small body, written at once; Twisted's own would go through the global reactor's cooperator."""
 
     def __init__(self, content: bytes) -> None:
         self.length = len(content)

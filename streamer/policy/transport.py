@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_policy_small -*-
+# -*- test-case-name: tests.unit.test_policy_transport -*-
 """Credentials on their way to an upstream: which URLs may carry them, what they may look like, how to tell them apart.
 
 TLS anywhere, plain text on this machine only.
@@ -8,30 +8,52 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from urllib.parse import quote, urlsplit
+
+import idna
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+PATH_SAFE = "/%:@!$&'()*+,;="  # besides letters, digits and -._~: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def checked_base_url(url: str) -> str:
-    """A source's `base_url` without its trailing slash.
+    """A source's `base_url` in the one spelling that is sent, signed and compared.
+
+    Returns:
+        ASCII: the host in lower case (and IDNA), IPv6 addresses in brackets, no default port, the path
+        percent-encoded, no slash at the end.
 
     Raises:
-        ValueError: not https, and not http on a loopback address; the text says what is allowed.
+        ValueError: not https, and not http on a loopback address, or nothing that can be asked for. The text says what
+            is allowed, and shows no more of the URL than its scheme and host: people put passwords into the rest.
     """
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError("base_url holds blanks, line ends or control characters; take them out, or write %20")
     try:
         parts = urlsplit(url)
-        port_is_good = parts.port is None or parts.port > 0
-        (parts.hostname or "").encode("idna")
-    except ValueError as error:
-        raise ValueError(f"base_url {url!r} cannot be used: {error}") from error
-    if not port_is_good or not parts.hostname or parts.scheme not in ("http", "https"):
-        raise ValueError(f"base_url {url!r} is not an http(s) URL")
+        host = _host(parts.hostname or "")
+        shown = f"{parts.scheme}://{host}"
+    except ValueError:  # its text would show whatever stands there
+        raise ValueError("base_url is no http(s) URL whose host can be looked up") from None
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        raise ValueError("base_url is no http(s) URL such as 'https://api.x.com'")
+    try:
+        port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if not port:
+        raise ValueError(f"base_url {shown!r} has a port that is no number from 1 to 65535")
     if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"base_url {url!r} must hold no query, fragment or user")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError(f"base_url {shown!r} must hold no query, fragment or user")
+    if parts.scheme == "http" and not is_loopback(host.strip("[]")):
         raise ValueError(
-            f"base_url {url!r} would send credentials in the clear; use https (http is for loopback addresses only)"
+            f"base_url {shown!r} would send credentials in the clear; use https (http is for loopback addresses only)"
         )
-    return url.rstrip("/")
+    at = "" if port == DEFAULT_PORTS[parts.scheme] else f":{port}"
+    path = quote(_BARE_PERCENT.sub("%25", parts.path), safe=PATH_SAFE)
+    return f"{shown}{at}{path}".rstrip("/")
 
 
 def checked_token(token: str, name: str = "token") -> str:
@@ -67,3 +89,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host(written: str) -> str:
+    """A host in its one spelling; an empty one stays empty."""
+    if ":" in written:
+        address = ipaddress.IPv6Address(written)
+        if address.scope_id is not None:
+            raise ValueError("an address with a zone")
+        return f"[{address.compressed}]"
+    # Not by Python's own codec, which knows the names of 2003 only and takes ß for ss: another host.
+    return idna.encode(written.removesuffix("."), uts46=True).decode("ascii") if written else ""

@@ -61,7 +61,7 @@ def assemble(settings: Settings, reactor: Any, roles: Sequence[str], sources: Se
             whole.addService(parts[role])
     endpoint = getattr(settings, roles[-1]).admin
     control = IControl(parts["streamer"]) if "streamer" in parts else None
-    site = admin_site(metrics, *_views(bus, parts), control, settings.streamer.token)
+    site = admin_site(metrics, *_views(bus, parts), control, settings.streamer.token, reactor)
     setting = f"[{roles[-1]}] admin"
     whole.addService(ListeningService("The admin endpoint", setting, endpoint, site, reactor, fatal))
     return whole

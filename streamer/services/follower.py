@@ -137,7 +137,7 @@ class Follower:
         self.progress.lost("limit", count)
 
     def _take_over(self, leg: Leg, retiring: Leg | None) -> None:
-        self.live = leg.source
+        self.live, self.said = leg.source, ""
         if retiring is None:
             self.progress.begin(leg)
         else:

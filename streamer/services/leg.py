@@ -20,6 +20,7 @@ from streamer.net.client import UpstreamClient
 from streamer.net.stream import StreamBody
 from streamer.policy import backoff
 from streamer.policy.safe import CatchUp
+from streamer.policy.sample import Sample
 from streamer.policy.undelivered import UndeliveredCounters
 from streamer.services.intake import Intake
 from streamer.services.reading import Reading
@@ -88,6 +89,7 @@ class Leg:
     _pauses: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.intake.pauses, takes_self=True))
     _last: Item | None = None  # of the bytes that are being read
     _newest: Item | None = None
+    _warnings: Sample = attrs.field(factory=Sample)
     _shards: UndeliveredCounters = attrs.field(factory=UndeliveredCounters)
     _run: Deferred[tuple[Ending, bool]] | None = None
 
@@ -146,7 +148,8 @@ class Leg:
             return
         if word.percent is not None:
             self.metrics.set(m.UPSTREAM_QUEUE, self.source.name, to=word.percent)
-        self.log.warn("{source} is warned by its upstream: {detail}", source=self.source.name, detail=word.detail)
+        if self._warnings.take("warning", self.clock.seconds()) is not None:
+            self.log.warn("{source} is warned by its upstream: {detail}", source=self.source.name, detail=word.detail)
 
     def attach(self, body: StreamBody) -> None:
         """See `reading.Sink`."""

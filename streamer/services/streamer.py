@@ -92,13 +92,16 @@ class StreamerService(MultiService):
             if isinstance(checked, Ending):
                 raise ControlRefused(f"{name}: {checked.detail}", _status(checked))
             return {**self._predicates(source), "would": _would(source, wish, checked, self._clock.seconds())}
-        source.wanted.write(wish.predicates)
+        if not wish.live_predicates or not wish.changes(source.wanted.source):
+            source.wanted.write(wish.predicates)
         if not wish.changes(source.wanted.source):
             return self._predicates(source)
+        source.wanted.check_writable()
         done = await _apply(source, wish, self._clock)
         if isinstance(done, Ending) and done.cause == backoff.REFUSED:
-            source.wanted.write(source.wanted.source.predicates)  # what is wanted again, or of somebody else meanwhile
             raise ControlRefused(f"{name}: {done.detail}", _status(done))
+        if wish.live_predicates and source.wanted.source is wish:  # nobody has wanted something else meanwhile
+            source.wanted.keep()
         return {**self._predicates(source), "did": done} if isinstance(done, Prepared) else self._predicates(source)
 
     def _predicates(self, source: SourceService) -> dict[str, Any]:

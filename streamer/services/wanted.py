@@ -7,6 +7,7 @@ Where there is a file it is the truth: an operator's wish is written to it, and 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,11 @@ class Wanted:
             if stamp == self._stamp:
                 return None
             self._stamp = stamp
-            if status.st_size > FILE_LIMIT:
-                raise ControlRefused(f"it is longer than {FILE_LIMIT} bytes", 400)
-            found = self.parse(self.path.read_bytes())
+            found = self.parse(_read(self.path, status))
         except FileNotFoundError:
             self._stamp = None
             return None  # what was wanted last goes on
-        except (OSError, ControlRefused) as error:
+        except (OSError, ValueError, ControlRefused) as error:
             self.problem = f"{self.path}: {error}"
             self.log.error(
                 "The predicates of {source} stay as they were: {problem}.",
@@ -80,22 +79,93 @@ class Wanted:
         self.problem = None
         return found
 
-    def write(self, predicates: Any) -> None:
-        """Keep an operator's wish in the file, if there is one.
+    def check_writable(self) -> None:
+        """See whether `write` is going to succeed, as far as that can be known without writing.
 
         Raises:
             ControlRefused: it cannot be written.
         """
         if self.path is None:
             return
-        beside = self.path.with_name(f"{self.path.name}.new")
         try:
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(predicates)) + b"\n")
-            os.replace(beside, self.path)
+            target = _target(self.path)
+            if not os.access(target.parent, os.W_OK | os.X_OK):
+                raise PermissionError(f"nothing can be written into {target.parent}")
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+
+    def write(self, predicates: Any) -> None:
+        """Keep an operator's wish in the file, if there is one: whole or not at all.
+
+        Where the path is a link, what it points to is replaced. The file's permissions stay, and so does its owner where
+        we may give it away.
+
+        Raises:
+            ControlRefused: it cannot be written.
+        """
+        if self.path is None:
+            return
+        try:
+            target = _target(self.path)
+            beside = target.with_name(f"{target.name}.new")
+            try:
+                beside.write_bytes(msgspec.json.format(msgspec.json.encode(predicates)) + b"\n")
+                _like(target, beside)
+                os.replace(beside, target)
+            except OSError:
+                beside.unlink(missing_ok=True)
+                raise
             self._stamp = _stamp_of(self.path.stat())
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise ControlRefused(f"{self.path} cannot be written: {error.strerror or error}", 409) from error
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+
+    def keep(self) -> None:
+        """Write what is wanted, now that the upstream has it; where that fails it is the `problem`."""
+        try:
+            self.write(self.source.predicates)
+        except ControlRefused as error:
+            self.problem = str(error)
+            self.log.error("{source} has what is wanted, but {problem}", source=self.source.name, problem=self.problem)
+
+    def _unwritten(self, error: Exception) -> ControlRefused:
+        why = getattr(error, "strerror", None) or error
+        return ControlRefused(f"{self.path} cannot be written: {why}", 409)
+
+
+def _read(path: Path, status: os.stat_result) -> bytes:
+    """A watched file's content: nothing that could block, and no more of it than the limit.
+
+    Raises:
+        ControlRefused: it is something else than a file, or longer.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise ControlRefused("it is no regular file", 400)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        content = file.read(FILE_LIMIT + 1)
+    if len(content) > FILE_LIMIT:
+        raise ControlRefused(f"it is longer than {FILE_LIMIT} bytes", 400)
+    return content
+
+
+def _target(path: Path) -> Path:
+    """The file that is to be replaced, where links are followed."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OSError("it is no regular file")
+    return target
+
+
+def _like(old: Path, new: Path) -> None:
+    """Give a new file the permissions and the owner of the old one, if there is one."""
+    try:
+        status = old.stat()
+    except FileNotFoundError:
+        return
+    try:
+        os.chown(new, status.st_uid, status.st_gid)
+    except PermissionError:
+        pass  # only root may; then it is ours, as it was whenever we made it
+    os.chmod(new, stat.S_IMODE(status.st_mode))
 
 
 def _stamp_of(status: os.stat_result) -> tuple[int, ...]:

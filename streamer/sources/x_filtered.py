@@ -30,9 +30,13 @@ STREAM = "/2/tweets/search/stream"
 
 
 class Predicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[sources.<name>.predicates]`; with no rules here those on the server are left as they are."""
+    """`[sources.<name>.predicates]`.
 
-    rules: tuple[x_rules.Rule, ...] = ()
+    Args:
+        rules: those on the server are made to be just these, which may be none; None leaves the server's alone.
+    """
+
+    rules: tuple[x_rules.Rule, ...] | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,17 +79,18 @@ class XFiltered:
 
     def with_predicates(self, predicates: Predicates) -> XFiltered:
         """The same stream with other rules; see `ISource` and `x_rules.check`."""
-        x_rules.check(predicates.rules, self.rules_limit, self.rule_length)
+        x_rules.check(predicates.rules or (), self.rules_limit, self.rule_length)
         return attrs.evolve(self, predicates=predicates)
 
     def changes(self, other: ISource) -> int:
-        """How many rules were added, taken away or given another tag."""
-        own, others = ({rule.value: rule.tag for rule in one.predicates.rules} for one in (self, other))
-        return sum(own.get(value) != others.get(value) for value in own.keys() | others.keys())
+        """How many rules were added, taken away or given another tag; to have none of ours at all is a change too."""
+        own, others = ({rule.value: rule.tag for rule in one.predicates.rules or ()} for one in (self, other))
+        changed = sum(own.get(value) != others.get(value) for value in own.keys() | others.keys())
+        return max(changed, int((self.predicates.rules is None) != (other.predicates.rules is None)))
 
     def prepare(self, dry_run: bool) -> Preparation:
         """Make the server's rules those of the configuration; see `x_reconcile`."""
-        if not self.predicates.rules:
+        if self.predicates.rules is None:
             return Prepared()
         base = self.stream.short(x_rules.PATH)
         return (yield from x_reconcile.reconcile(base, self.predicates.rules, self.rules_limit, dry_run))
@@ -128,7 +133,7 @@ class _XFilteredType:
     kinds: frozenset[str] = x_lines.KINDS
 
     def build(self, name: str, settings: Settings) -> XFiltered:
-        x_rules.check(settings.predicates.rules, settings.rules_limit, settings.rule_length)
+        x_rules.check(settings.predicates.rules or (), settings.rules_limit, settings.rule_length)
         stream = XStream.checked(
             settings.base_url, settings.token, STREAM, settings.backfill_minutes, recovers=settings.recovery
         )

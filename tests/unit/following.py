@@ -235,8 +235,8 @@ def x_table(
     common: CommonSettings | None = None,
     recovery: bool = False,
 ) -> SourceSettings:
-    """The settings of a filtered stream of the simulated X."""
-    own = {"predicates": Predicates(tuple(rules)), "backfill_minutes": backfill_minutes, "recovery": recovery}
+    """The settings of a filtered stream of the simulated X; without rules it leaves those on the server alone."""
+    own = {"predicates": Predicates(tuple(rules) or None), "backfill_minutes": backfill_minutes, "recovery": recovery}
     return table_of("x-filtered", own, common)
 
 

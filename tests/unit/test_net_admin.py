@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer.net.admin import CONNECTIONS, LIFE
 from tests.unit.test_net_control import ELSEWHERE, Endpoint, Sources
 
 
@@ -36,3 +39,22 @@ class AdminSiteTests(SynchronousTestCase):
         endpoint = Endpoint(Sources("birds"))
         for path in ("live", "ready", "metrics", "status"):
             self.assertEqual(405, endpoint.ask(f"POST /{path}", b"x" * 2_000_000).code)
+
+    def test_nobody_stays(self) -> None:
+        """A request that comes a byte at a time is hung up on, and leaves no timer."""
+        endpoint = Endpoint(None)
+        channel, transport = endpoint.connect()
+        for _ in range(int(LIFE)):
+            channel.dataReceived(b"G")
+            endpoint.clock.advance(1)
+        self.assertTrue(transport.disconnected)
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([], endpoint.clock.getDelayedCalls())
+
+    def test_few_at_once(self) -> None:
+        """More connections than a monitor and an operator need are closed; room comes back when one goes."""
+        endpoint = Endpoint(None)
+        channels = [endpoint.connect()[0] for _ in range(CONNECTIONS)]
+        self.assertIsNone(endpoint.site.buildProtocol(None))
+        channels[0].connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(endpoint.site.buildProtocol(None))

@@ -117,10 +117,29 @@ class PredicatesTests(SynchronousTestCase):
         self.assertEqual("Bearer t", request.headers["Authorization"])
 
     def test_no_rules_of_ours(self) -> None:
-        """Without rules here those on the server are left as they are."""
+        """Without rules here those on the server are left as they are, and nothing is asked."""
         with self.assertRaises(StopIteration) as done:
             next(source().prepare(False))
         self.assertEqual(Prepared(), done.exception.value)
+
+    def test_no_rules_wanted(self) -> None:
+        """An empty list asks for no rules at all: those on the server go."""
+        steps = self.birds().prepare(False)
+        next(steps)
+        asked = steps.send(response(200, {"data": [{"id": "7", "value": "kea"}], "meta": {}}))
+        self.assertEqual({"delete": {"ids": ["7"]}}, json.loads(asked.body or b""))
+        with self.assertRaises(StopIteration) as done:
+            steps.send(response(200, {"meta": {"summary": {"deleted": 1, "not_deleted": 0}}}))
+        self.assertEqual(Prepared(deleted=("kea",)), done.exception.value)
+
+    def test_none_and_none_of_them(self) -> None:
+        """To leave the server's rules alone is another wish than to have none, or some."""
+        alone = source()
+        self.assertEqual(1, alone.changes(self.birds()))
+        self.assertEqual(1, self.birds().changes(alone))
+        self.assertEqual(2, alone.changes(self.birds(Rule("a"), Rule("b"))))
+        self.assertEqual(0, alone.changes(source()))
+        self.assertEqual(0, self.birds().changes(self.birds()))
 
 
 class TokenTests(SynchronousTestCase):
