@@ -31,6 +31,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     replays_from: int | None = None
 
+    def __repr__(self) -> str:
+        """Without headers and body, for they hold secrets."""
+        return f"Request({self.method} {self.url})"
+
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """Where a source got to: everything that came in until then is safe.

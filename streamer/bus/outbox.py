@@ -62,10 +62,10 @@ class Outbox:
     def take(self, most: int, size: int) -> list[Outgoing]:
         """Take out the next ones to write: `most` of them at most, and no more once they have `size` bytes.
 
-        Then call `sent`, or settle them.
+        None while something is refused, which is to go first. Then call `sent`, or settle them.
         """
         batch: list[Outgoing] = []
-        while self._pending and len(batch) < most and size > 0:
+        while self._pending and not self._refused and len(batch) < most and size > 0:
             outgoing = self._pending.popleft()
             batch.append(outgoing)
             size -= len(outgoing.head) + len(outgoing.message.body)

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.unit.test_services_reading -*-
+# -*- test-case-name: tests.unit.test_net_client -*-
 """Carries out the requests that sources describe.
 
 TLS certificates are verified by Twisted's Agent against the system's trust roots; plain http was refused for all
@@ -149,8 +149,8 @@ class UpstreamClient:
     async def open(self, request: Request) -> Opened:
         """Make a request and return when the answer's headers are in; its body has not been touched.
 
-        The URL goes out as it stands, for that is what a source may have signed. Nor is compression asked for or undone
-        here: whether a stream is compressed is its source's choice, and `wire.gunzip` unpacks it in small pieces.
+        The URL, ASCII, goes out as it stands, for that is what a source may have signed. Compression is neither asked
+        for nor undone: whether a stream is compressed is its source's choice, and `wire.gunzip` unpacks it piecewise.
 
         Raises:
             DecodeError: the answer's headers are longer than `HEADERS_LIMIT`.

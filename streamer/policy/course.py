@@ -41,6 +41,8 @@ class State(enum.Enum):
     FAILED = "failed"
 
 
+# What another configuration mends: waiting on would only make the operator wait.
+MENDABLE = frozenset({backoff.NO_RULES})
 # How an upstream that admits one connection refuses a second one: some call it a rate limit.
 SECOND_REFUSED = frozenset({backoff.CONNECTION_LIMIT, backoff.RATE_LIMIT})
 # How an upstream that admits one connection lets the older one go when a newer one comes.
@@ -64,6 +66,7 @@ class Course:
     state: State = State.STOPPED
     plan: Plan = attrs.field(factory=Plan)
     _alarm: float | None = None
+    _cause: str = ""  # of the last ending
 
     @property
     def wake_at(self) -> float | None:
@@ -90,6 +93,8 @@ class Course:
         """
         if self.state is State.FAILED or (asked and self.state is State.STOPPED):
             self._connect(now)
+        elif self.state is State.WAITING and self._cause in MENDABLE:
+            self._connect(now, again=True)
         elif self.state is State.STREAMING:
             self.plan.change(now, pending, asked=asked)
         elif self.state in (State.CONNECTING, State.RENEWING):  # a wish without a change is being served already
@@ -131,6 +136,7 @@ class Course:
             if self.legs.answered and self.legs.successor is not None:
                 self.connected(self.legs.successor)
             return 0.0
+        self._cause = ending.cause
         delay = self.delays.after(ending.cause, healthy=healthy, retry_after=ending.retry_after)
         if delay is not None and ending.cause == backoff.RATE_LIMIT:
             self.penalty.extend(now + delay)

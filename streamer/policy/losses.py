@@ -7,14 +7,11 @@ gathered, at most one announcement a cause in `PERIOD_MS`.
 
 from __future__ import annotations
 
-from collections import deque
-
 import attrs
 
 from streamer.gap import Gap
 
 PERIOD_MS = 60_000
-TOLD = 100  # announcements remembered
 
 
 @attrs.define
@@ -22,7 +19,6 @@ class Losses:
     """Of one source; bounded by the number of causes."""
 
     _open: dict[str, Gap] = attrs.field(factory=dict)
-    _told: deque[Gap] = attrs.field(factory=lambda: deque(maxlen=TOLD))  # given out, perhaps not safe with the bus yet
 
     def note(self, cause: str, missed: int, start_ms: int, now_ms: int) -> None:
         """So many were lost for this cause, some time since `start_ms`."""
@@ -39,14 +35,9 @@ class Losses:
         ripe = [gap for gap in self._open.values() if all_of_them or now_ms - gap.start >= PERIOD_MS]
         for gap in ripe:
             del self._open[gap.cause]
-        self._told.extend(ripe)
         return ripe
 
     @property
-    def unsettled(self) -> tuple[Gap, ...]:
-        """What a process that dies now would have to be remembered for; telling it twice is harmless."""
-        return (*self._told, *self._open.values())
-
-    def settle(self) -> None:
-        """Everything that was given out is safe."""
-        self._told.clear()
+    def open(self) -> tuple[Gap, ...]:
+        """What a process that dies now would not have announced."""
+        return tuple(self._open.values())

@@ -42,6 +42,7 @@ class Plan:
     due: float | None = None
     last: float | None = None
     _asked: bool = False
+    _not_before: float = -math.inf  # what the cause of a failed restart asks for
 
     def change(self, now: float, pending: int, *, asked: bool) -> None:
         """So many changes wait now, or somebody asked for a restart whether or not there are any."""
@@ -51,16 +52,16 @@ class Plan:
         if not pending and not self._asked:
             self.due = None  # changed and changed back
         elif self.due is None or self.due - now >= COALESCE:
-            self.due = now if self.last is None else max(now, self.last + delay(pending))
+            self.due = max(self._not_before, now if self.last is None else max(now, self.last + delay(pending)))
 
     def retry(self, now: float, after: float | None) -> None:
         """A restart came to nothing; None means that only another change can help."""
         if after is not None:
-            self.due = now + max(after, COALESCE)
+            self.due = self._not_before = now + max(after, COALESCE)
 
     def began(self, now: float) -> None:
         """A restart is under way, and takes all changes along."""
-        self.due, self.last, self._asked = None, now, False
+        self.due, self.last, self._asked, self._not_before = None, now, False, -math.inf
 
     def drop(self) -> None:
         """Nothing is planned any more."""

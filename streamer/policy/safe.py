@@ -25,10 +25,12 @@ class Safe:
     reached: int | None = None
     _holds: set[str] = attrs.field(factory=set)
 
-    def heard(self, now_ms: int) -> None:
-        """Everything up to now came in, unless something holds the point."""
-        if not self._holds and (self.reached is None or now_ms > self.reached):
-            self.reached = now_ms
+    def heard(self, until_ms: int, now_ms: int) -> None:
+        """Everything up to then came in, unless something holds the point. It goes back only with the clock itself."""
+        if self._holds:
+            return
+        if self.reached is None or until_ms > self.reached or self.reached > now_ms:
+            self.reached = until_ms
 
     def hold(self, why: str) -> None:
         """Something from before now is still to come."""

@@ -7,6 +7,8 @@ working stream does, so that a server which accepts and closes never counts as h
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 HEALTHY_AFTER = 30.0  # seconds of a stream that sends at least keep-alives
@@ -26,6 +28,7 @@ class Vitals:
     stall_after: float
     items: int = 0
     last_byte: float = attrs.field(init=False)
+    _excused: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         self.last_byte = self.opened
@@ -34,9 +37,13 @@ class Vitals:
         """Bytes came in."""
         self.last_byte = now
 
+    def excused(self, now: float) -> None:
+        """The silence is ours: we did not read. It is no stall, and no sign of health."""
+        self._excused = now
+
     def silence_left(self, now: float) -> float:
         """Seconds until the connection must be given up; zero or less means now."""
-        return self.last_byte + self.stall_after - now
+        return max(self.last_byte, self._excused) + self.stall_after - now
 
     @property
     def healthy(self) -> bool:

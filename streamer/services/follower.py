@@ -102,6 +102,7 @@ class Follower:
         leg = Leg(
             command.leg, source, progress.resume, self, self.client, progress.intake, self.clock, self.metrics
         )  # fmt: skip
+        leg.prepared = self.live is not None and source.live_predicates and not source.changes(self.live)
         if self._legs:
             self._overlap = Overlap()
             self.metrics.add(m.RENEWALS, source.name, "make-before-break")
@@ -166,6 +167,8 @@ class Follower:
         self.metrics.add(m.ENDINGS, name, ending.cause)
         self.progress.cause = ending.cause
         goes_back = ending.cause == backoff.REFUSED and self.refused(ending)
+        if ending.cause == backoff.NO_RULES and leg.source.live_predicates:
+            self.live = None  # somebody else has undone what we had made
         delays: list[float | None] = []
         self.drive(lambda now: delays.append(self.course.ended(leg.number, ending, healthy, now)), leg.number)
         if goes_back:  # to what the upstream took before

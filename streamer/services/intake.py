@@ -83,7 +83,7 @@ class Intake:
         if len(fresh) < len(items):
             self.metrics.add(m.REPEATED_ITEMS, self.source, by=len(items) - len(fresh))
         new = len(fresh)
-        if fresh and self._full():
+        if fresh and self.full:
             fresh = self._shed(fresh)
         if fresh:
             for kind, count in Counter([item.kind for item in fresh]).items():
@@ -115,8 +115,9 @@ class Intake:
         if spooling is not None:
             self.metrics.set(m.SPOOL_ITEMS, self.source, to=spooling.spool.items + len(spooling.pending))
             self.metrics.set(m.SPOOL_BYTES, self.source, to=outflow.stored)
-            failures = spooling.failures + spooling.erasing.failures + spooling.spool.damaged_items
-            for metric, total in ((m.SPOOLED, spooling.items_kept), (m.SPOOL_FAILURES, failures)):
+            storing, damaged = spooling.storing, spooling.spool.damaged_items
+            failures = spooling.failures + storing.failures + spooling.erasing.failures + damaged
+            for metric, total in ((m.SPOOLED, storing.items_kept), (m.SPOOL_FAILURES, failures)):
                 if total:
                     self.metrics.set(metric, self.source, to=total)
         if self.paused:
@@ -131,7 +132,9 @@ class Intake:
             for body in tuple(self._bodies):
                 body.pause()
 
-    def _full(self) -> bool:
+    @property
+    def full(self) -> bool:
+        """There is no more room on disk."""
         return self.outflow.spooling is not None and self.outflow.stored >= self.limits.bytes
 
     def _most(self) -> float:

@@ -31,11 +31,13 @@ class Cursor(msgspec.Struct, frozen=True):
     Args:
         confirmed: with what the bus has taken, all before it too.
         spooled: with what is on disk or further on, all before it too; good only together with the spool.
+        number: of the chunk that this mark is from; a spool that ends before it is an older one.
         losses: of single items, to be announced.
     """
 
     confirmed: Resume | None = None
     spooled: Resume | None = None
+    number: int = 0
     losses: tuple[Gap, ...] = ()
 
 
@@ -68,6 +70,7 @@ class Keeping:
     thread: Thread
     _found: Cursor = attrs.field(factory=Cursor)  # of an earlier process
     _written: Cursor | None = None
+    _complained: bool = False
     _writing: Deferred[Any] = attrs.field(factory=lambda: succeed(None))
 
     log = Logger()
@@ -98,7 +101,8 @@ class Keeping:
                 "The spool of {name} was damaged and lies in {moved} now; what was in it is asked for again where "
                 "the upstream can repeat it.", name=self.path.stem, moved=stored.moved,
             )  # fmt: skip
-        whole = bool(stored.items) and stored.moved is None and not self.spool.damaged_items
+        sound = stored.moved is None and not self.spool.damaged_items
+        whole = bool(stored.items) and sound and stored.number >= cursor.number
         resume = cursor.spooled if whole and cursor.spooled is not None else cursor.confirmed
         self._found = cursor
         return Kept(resume, stored, cursor)
@@ -108,7 +112,7 @@ class Keeping:
         if cursor != self._written and self._writing.called:
             self._written = cursor
             self._writing = self.thread(lambda: self._replace(msgspec.json.encode(cursor)))
-            self._writing.addErrback(lambda failure: self._not_written(failure.getErrorMessage()))
+            self._writing.addCallbacks(self._well, lambda failure: self._not_written(failure.getErrorMessage()))
 
     async def close(self, cursor: Cursor) -> None:
         """Keep the last cursor and let go of everything; the spool was closed before."""
@@ -145,6 +149,11 @@ class Keeping:
             os.fsync(file.fileno())
         beside.replace(self.path)
 
+    def _well(self, _: object) -> None:
+        self._complained = False
+
     def _not_written(self, error: str) -> None:
         self._written = None
-        self.log.error("The cursor {path} cannot be written: {error}", path=str(self.path), error=error)
+        if not self._complained:  # once, until it works again
+            self._complained = True
+            self.log.error("The cursor {path} cannot be written: {error}", path=str(self.path), error=error)

@@ -57,7 +57,8 @@ class Outflow:
             spooled: the mark that it stands for.
         """
         spooling = Spooling(spool, self.under_way, self.clock, self._room, self.changed, number)
-        self.spooling, spooling.spooled = spooling, spooled
+        self.spooling = spooling
+        spooling.storing.spooled, spooling.storing.number = spooled, number
         if spool.items:
             spooling.begin()
         return spooling
@@ -83,19 +84,31 @@ class Outflow:
         """No more can be taken at the moment without growing."""
         if self.spooling is None:
             return self.under_way.items >= self.bus.window or self.under_way.bytes >= DIRECT_BYTES
-        return bool(self.spooling.stuck) or self.spooling.spool.waiting >= WAITING_BYTES
+        return bool(self.spooling.storing.stuck) or self.spooling.spool.waiting >= WAITING_BYTES
 
     @property
     def roomy(self) -> bool:
         """Half of the room is free again."""
         if self.spooling is None:
             return self.under_way.items <= self.bus.window // 2 and self.under_way.bytes <= DIRECT_BYTES // 2
-        return not self.spooling.stuck and self.spooling.spool.waiting <= WAITING_BYTES // 2
+        return not self.spooling.storing.stuck and self.spooling.spool.waiting <= WAITING_BYTES // 2
 
     @property
     def stored(self) -> int:
         """Bytes on disk, and on their way there."""
         return 0 if self.spooling is None else self.spooling.spool.bytes + self.spooling.pending_bytes
+
+    @property
+    def number(self) -> int:
+        """No batch that was taken so far has a higher one."""
+        return self._number if self.spooling is None else self.spooling.number + bool(self.spooling.pending)
+
+    @property
+    def spooled(self) -> tuple[Resume | None, int]:
+        """The mark of what is on disk or beyond it, None while nothing is there; and the number it is from."""
+        if self.spooling is None or self.spooling.storing.spooled is None:
+            return None, 0
+        return self.spooling.storing.spooled, self.spooling.storing.number
 
     @property
     def empty(self) -> bool:
@@ -117,7 +130,7 @@ class Outflow:
             except TimedOut:
                 self.log.warn("{count} items are not confirmed by the bus.", count=self.under_way.items)
         if self.spooling is not None:
-            await self.spooling.close(self.under_way.left())
+            await self.spooling.close(self.under_way.left)
 
     def _room(self) -> bool:
         under_way = self.under_way

@@ -7,6 +7,7 @@ or a gap says from when to when it is missing, and why.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -24,6 +25,8 @@ from streamer.services.intake import Intake
 from streamer.services.keeping import Cursor, Kept
 from streamer.services.leg import Leg
 from streamer.upstream import Resume
+
+TOLD = 100  # losses announced and not known to be safe with the bus
 
 Recover = Callable[[int, int, str], bool]  # from, to (ms), cause → whether a recovery fetches it
 
@@ -48,6 +51,7 @@ class Progress:
     safe: Safe = attrs.field(factory=Safe)
     losses: Losses = attrs.field(factory=Losses)
     last_item: float = 0.0  # seconds since the epoch
+    _told: deque[tuple[int, Gap]] = attrs.field(factory=lambda: deque(maxlen=TOLD))  # by the batch they went with
 
     log = Logger()
 
@@ -76,19 +80,27 @@ class Progress:
         """What may be kept on disk."""
         outflow = self.intake.outflow
         if outflow.empty and self.safe.reached is not None:
-            self.losses.settle()
+            self._told.clear()
             resume = Resume(received=self.safe.reached, cursor=self.intake.cursor)
-            return Cursor(confirmed=resume, losses=self.losses.unsettled)
-        spooled = outflow.spooling.spooled if outflow.spooling is not None else None
-        return Cursor(confirmed=outflow.under_way.reached, spooled=spooled, losses=self.losses.unsettled)
+            return Cursor(confirmed=resume, losses=self.losses.open)
+        while self._told and self._told[0][0] <= outflow.under_way.number:
+            self._told.popleft()
+        losses = (*(gap for _, gap in self._told), *self.losses.open)
+        spooled, number = outflow.spooled
+        return Cursor(confirmed=outflow.under_way.reached, spooled=spooled, number=number, losses=losses)
 
     def begin(self, leg: Leg) -> None:
         """A connection is in charge after an interruption."""
         since = None if leg.request is None else leg.request.replays_from
         covered = leg.opened_ms if since is None else since
-        self.ask_all = False
-        if self.safe.reached is not None and covered > self.safe.reached - MARGIN_MS:
-            self.missing(self.safe.reached - MARGIN_MS, covered, self.cause)
+        under_way = self.intake.outflow.under_way
+        if self.safe.reached is None:  # nothing was promised before
+            self.safe.reached = covered
+            under_way.reached = under_way.reached or Resume(received=covered)
+        else:
+            start = min(self.safe.reached, leg.opened_ms) - MARGIN_MS  # a clock that was set back lies before it
+            if covered > start:
+                self.missing(start, covered, self.cause)
         self.follow(leg)
 
     def follow(self, leg: Leg, behind: Leg | None = None) -> None:
@@ -109,7 +121,9 @@ class Progress:
         """The connection in charge brought bytes, and everything in them was taken."""
         if leg.catch_up is not None and leg.catch_up.over:
             self.safe.release("repetition")
-            self.safe.heard(_ms(self.clock) - leg.lag_ms)
+            now_ms = _ms(self.clock)
+            self.safe.heard(now_ms - leg.lag_ms, now_ms)
+            self.ask_all = False
         else:
             self.safe.hold("repetition")
 
@@ -135,7 +149,7 @@ class Progress:
     def lost(self, cause: str, count: int) -> None:
         """Single items were lost; they are announced together."""
         now_ms = _ms(self.clock)
-        self.losses.note(cause, count, (self.safe.reached or now_ms) - MARGIN_MS, now_ms)
+        self.losses.note(cause, count, min(self.safe.reached or now_ms, now_ms) - MARGIN_MS, now_ms)
 
     def announce(self, gap: Gap) -> None:
         """Publish a gap."""
@@ -147,6 +161,8 @@ class Progress:
             cause=gap.cause,
         )
         self.intake.take([gap.item(self.source, _ms(self.clock))], self.safe.reached)
+        if gap.missed is not None:
+            self._told.append((self.intake.outflow.number, gap))
 
 
 def _ms(clock: IReactorTime) -> int:

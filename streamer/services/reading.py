@@ -157,7 +157,7 @@ class Reading:
     def _look(self) -> None:
         now = self.clock.seconds()
         if self.sink.paused:
-            self.vitals.heard(now)  # the silence is ours: we stopped reading until the bus catches up
+            self.vitals.excused(now)  # we stopped reading until the bus catches up
         left = self.vitals.silence_left(now)
         if left > 0:
             self._arm(left)

@@ -85,7 +85,8 @@ class SourceService(Service):
         self.recovery.cancel()
         self.follower.drive(lambda now: self.follower.course.stop())
         self.progress.cause = "stopped"
-        self.follower.said = ""
+        self.progress.safe.release("recovery")  # the point stays where it is until the next connection
+        self.follower.said, self.follower.live = "", None  # somebody may change it meanwhile
 
     def want(self, source: ISource) -> None:
         """Want other predicates, and bring them into force when that may be."""
@@ -93,7 +94,7 @@ class SourceService(Service):
         self.wanted.problem = None
         if self.open and self.following:
             pending = self.pending
-            if self.renews or self.follower.course.state is State.FAILED:
+            if self.renews or self.follower.course.state in (State.FAILED, State.WAITING):
                 self.follower.drive(lambda now: self.follower.course.update(now, pending, asked=False))
             self.alignment.begin()
         self.measure()
@@ -110,7 +111,10 @@ class SourceService(Service):
         live = self.follower.live or self._good
         reverts = live is not None and self.wanted.source.changes(live) > 0
         if live is not None and reverts:
+            refused = self.wanted.source.predicates
             self.wanted.source = self.follower.wanted = live
+            if refused == self.wanted.written:  # by an operator's wish, which is not to outlive its refusal
+                self.wanted.keep()
             self.wanted.problem = f"the upstream refused other predicates: {ending.detail}"
             self.log.error("{source} stays as it was: {why}.", source=live.name, why=self.wanted.problem)
             if live.live_predicates:  # half of the change may have been made: have it undone

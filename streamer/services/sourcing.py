@@ -28,7 +28,7 @@ from streamer.services.keeping import Keeping, Thread
 from streamer.services.progress import Progress
 from streamer.services.recovery import Recovery
 from streamer.services.source import SourceService
-from streamer.services.wanted import Wanted
+from streamer.services.wanted import NOT_YET, Wanted
 from streamer.tables import SourceSettings
 
 Keeper = Callable[[str], Keeping | None]  # a source's name → its files
@@ -66,6 +66,8 @@ class Sourcing:
 
         def applied(now_live: ISource) -> None:
             follower.live = now_live
+            if wanted.problem is not None and wanted.problem.startswith(NOT_YET):
+                wanted.problem = None
             service.measure()
 
         intake = Intake.of(name, self.bus, clock, metrics, self.limits)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -15,6 +14,7 @@ from streamer.bus.spool import Spool
 from streamer.bus.spool_values import Chunk
 from streamer.message import Item
 from streamer.services.erasing import Erasing
+from streamer.services.storing import Storing
 from streamer.services.under_way import Batch, UnderWay
 from streamer.upstream import Resume
 
@@ -41,25 +41,33 @@ class Spooling:
     changed: Callable[[], None]
     number: int = 0
     active: bool = False
-    items_kept: int = 0  # put on disk so far
-    failures: int = 0  # of the disk, so far
+    failures: int = 0  # to read, and at the last; see also `storing` and `erasing`
     lost: bool = False  # the last of it found no place on disk
-    spooled: Resume | None = None  # the mark of the contiguous prefix that is on disk or beyond it
-    stuck: deque[Batch] = attrs.field(factory=deque)  # that the disk refused, and what came after
     pending: list[Item] = attrs.field(factory=list)  # the batch being made
     pending_bytes: int = 0
+    storing: Storing = attrs.field(init=False)
+    erasing: Erasing = attrs.field(init=False)
     _mark: Resume | None = None
     _shadows: set[int] = attrs.field(factory=set)  # batches on disk that the bus was given before
-    _marks: dict[int, Resume | None] = attrs.field(factory=dict)  # of batches on disk, made by this process
-    erasing: Erasing = attrs.field(
-        init=False, default=attrs.Factory(lambda self: Erasing(self.spool, self.changed), takes_self=True)
-    )
     _reading: bool = False
     _pumping: bool = False  # so that a disk and a bus that answer at once make a loop of us and not a recursion
     _dry: bool = False  # there was nothing more on disk
     _calls: dict[str, IDelayedCall] = attrs.field(factory=dict)
 
     log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        def kept() -> None:
+            self._dry = False
+            self.pump()
+            self.changed()
+
+        def erased(number: int) -> None:
+            self._shadows.discard(number)
+            self.changed()
+
+        self.erasing = Erasing(self.spool, self.clock, erased)
+        self.storing = Storing(self.spool, self.under_way, self.clock, self.erasing.erase, kept, self.changed)
 
     def begin(self) -> None:
         """From here on everything goes by way of the disk, until that is empty.
@@ -70,7 +78,8 @@ class Spooling:
         self.active = True
         for batch in self.under_way.left():
             if not batch.stored:
-                self._shadow(batch)
+                self._shadows.add(batch.number)
+                self.storing.shadow(batch)
         self._poll()
 
     def put(self, items: Sequence[Item], mark: Resume | None) -> None:
@@ -104,7 +113,7 @@ class Spooling:
         if batch.stored:
             self.erasing.erase(batch.number)
 
-    async def close(self, unconfirmed: Sequence[Batch]) -> None:
+    async def close(self, unconfirmed: Callable[[], Sequence[Batch]]) -> None:
         """Put on disk what is not there and close it.
 
         Args:
@@ -115,16 +124,15 @@ class Spooling:
         for call in self._calls.values():
             call.cancel()
         self._calls.clear()
-        self.erasing.again()
-        stuck, self.stuck = list(self.stuck), deque()
-        for batch in [*(one for one in unconfirmed if not one.stored), *stuck]:
+        await self.storing.settled()
+        self.erasing.close()
+        for batch in [*(one for one in unconfirmed() if not one.stored), *self.storing.before(None)]:
             try:
                 await self.spool.append(batch.number, batch.items)
             except Exception as error:
                 self.lost = True
                 self.failures += 1
                 self.log.error("This stop loses {count} items: {error}", count=len(batch.items), error=str(error))
-        self.erasing.closed = True
         await self.spool.close()
 
     def _flush(self) -> None:
@@ -132,59 +140,17 @@ class Spooling:
         if call is not None and call.active():
             call.cancel()
         items, self.pending, self.pending_bytes = self.pending, [], 0
-        if not items:
-            return
-        self.number += 1
-        batch = Batch(self.number, items, self._mark, stored=True)
-        if self.stuck:
-            self.stuck.append(batch)
-        else:
-            self._store(batch)
-
-    def _store(self, batch: Batch) -> None:
-        self._marks[batch.number] = batch.mark
-
-        def refused(failure: Failure) -> None:
-            self._marks.pop(batch.number, None)
-            self.failures += 1
-            if not self.stuck:
-                self.log.error("The spool takes nothing: {error}", error=failure.getErrorMessage())
-            self.stuck.append(attrs.evolve(batch, stored=False))
-            self.stuck = deque(sorted(self.stuck, key=lambda one: one.number))
-            self.changed()
-
-        def kept(_: None) -> None:
-            self._dry = False
-            self.items_kept += len(batch.items)
-            if all(one.stored or one.number > batch.number for one in self.under_way.left()):
-                self.spooled = batch.mark or self.spooled
-            if self.stuck and "poll" in self._calls:
-                self._store(self.stuck.popleft())
-            self.pump()
-            self.changed()
-
-        self.spool.append(batch.number, batch.items).addCallbacks(kept, refused)
-
-    def _shadow(self, batch: Batch) -> None:
-        def refused(failure: Failure) -> None:
-            batch.stored = False
-            self.failures += 1
-            self._shadows.discard(batch.number)
-            self.log.error("The spool takes nothing: {error}", error=failure.getErrorMessage())
-
-        batch.stored = True
-        self._shadows.add(batch.number)
-        self.spool.append(batch.number, batch.items).addErrback(refused)
+        if items:
+            self.number += 1
+            self.storing.store(Batch(self.number, items, self._mark, stored=True))
 
     def _poll(self) -> None:
         self._calls.pop("poll", None)
         if not self.active:
             return
         self._calls["poll"] = self.clock.callLater(POLL, self._poll)
-        if self.stuck and not self.spool.waiting:
-            self._store(self.stuck.popleft())
         self._dry = False
-        self.erasing.again()
+        self.storing.again()
         self.pump()
 
     def _read(self, chunk: Chunk | None) -> None:
@@ -193,7 +159,9 @@ class Spooling:
             self._shadows.discard(chunk.number)  # the bus was given it before
             self.pump()
         elif chunk is not None:
-            mark = self._marks.pop(chunk.number, None)
+            for batch in self.storing.before(chunk.number):
+                self.under_way.publish(batch)
+            mark = self.storing.marks.pop(chunk.number, None)
             self.under_way.publish(Batch(chunk.number, chunk.items, mark, stored=True))
             self.pump()
         elif self.spool.waiting:
@@ -204,12 +172,13 @@ class Spooling:
 
     def _to_memory(self) -> None:
         """The disk is empty: what is in memory goes to the bus from there, and so does what comes next."""
-        while self.stuck:
-            self.under_way.publish(attrs.evolve(self.stuck.popleft(), stored=False))
+        for batch in self.storing.before(None):
+            self.under_way.publish(batch)
         if self.pending:
             self.number += 1
             items, self.pending, self.pending_bytes = self.pending, [], 0
             self.under_way.publish(Batch(self.number, items, self._mark, stored=False))
+        self.storing.spooled = None  # it stood for what was there
         self.active = False
         for call in self._calls.values():
             call.cancel()

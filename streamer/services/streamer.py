@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from streamer import metrics as m
@@ -22,6 +23,7 @@ from streamer.policy.restart import Plan
 from streamer.services.leg import prepare
 from streamer.services.source import SourceService
 from streamer.services.sourcing import Sourcing
+from streamer.services.wanted import NOT_YET
 from streamer.tables import SourceSettings
 from streamer.upstream import Ending, Prepared
 
@@ -36,6 +38,7 @@ class StreamerService(MultiService):
         MultiService.__init__(self)
         self._client, self._clock, self.metrics = sourcing.client, sourcing.clock, sourcing.metrics
         self.sources: dict[str, SourceService] = {}
+        self._putting: set[Deferred[Any]] = set()
         for name, table in sources.items():
             self.sources[name] = sourcing.service(name, table)
             self.sources[name].setServiceParent(self)
@@ -48,7 +51,9 @@ class StreamerService(MultiService):
         for name, source in self.sources.items():
             if source.following and not source.follower.connected:
                 found.append(f"source {name}: {_state(source)}")
-            if source.progress.intake.paused:
+            if source.progress.intake.full:
+                found.append(f"source {name}: its spool is full")
+            elif source.progress.intake.paused:
                 found.append(f"source {name}: reading is paused until there is room again")
         return found
 
@@ -78,11 +83,26 @@ class StreamerService(MultiService):
 
     def predicates(self, names: Sequence[str]) -> Mapping[str, Any]:
         """See IControl."""
-        return {source.wanted.source.name: self._predicates(source) for source in self._named(names)}
+        return {source.wanted.source.name: _predicates(source, self._clock.seconds()) for source in self._named(names)}
 
     def put_predicates(self, name: str, body: bytes, dry_run: bool) -> Deferred[Mapping[str, Any]]:
         """See IControl."""
-        return Deferred.fromCoroutine(self._put(name, body, dry_run))
+        putting = Deferred.fromCoroutine(self._put(name, body, dry_run))
+        self._putting.add(putting)
+        return putting.addBoth(self._put_done, putting)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop all sources; who waits for an upstream's word is told that there will be none."""
+        for putting in tuple(self._putting):
+            putting.cancel()
+        stopping: Deferred[Any] = MultiService.stopService(self)
+        return stopping
+
+    def _put_done(self, result: Any, putting: Deferred[Any]) -> Any:
+        self._putting.discard(putting)
+        if isinstance(result, Failure) and result.check(CancelledError):
+            raise ControlRefused("the streamer is stopping", 409)
+        return result
 
     async def _put(self, name: str, body: bytes, dry_run: bool) -> Mapping[str, Any]:
         (source,) = self._named([name])
@@ -91,28 +111,28 @@ class StreamerService(MultiService):
             checked = await prepare(wish, self._client, dry_run=True)
             if isinstance(checked, Ending):
                 raise ControlRefused(f"{name}: {checked.detail}", _status(checked))
-            return {**self._predicates(source), "would": _would(source, wish, checked, self._clock.seconds())}
-        if not wish.live_predicates or not wish.changes(source.wanted.source):
+            return {
+                **_predicates(source, self._clock.seconds()),
+                "would": _would(source, wish, checked, self._clock.seconds()),
+            }
+        settled = not wish.changes(source.wanted.source) and not source.alignment.busy
+        if settled or not wish.live_predicates:
             source.wanted.write(wish.predicates)
-        if not wish.changes(source.wanted.source):
-            return self._predicates(source)
+        if settled:
+            return _predicates(source, self._clock.seconds())
         source.wanted.check_writable()
         done = await _apply(source, wish, self._clock)
         if isinstance(done, Ending) and done.cause == backoff.REFUSED:
             raise ControlRefused(f"{name}: {done.detail}", _status(done))
         if wish.live_predicates and source.wanted.source is wish:  # nobody has wanted something else meanwhile
             source.wanted.keep()
-        return {**self._predicates(source), "did": done} if isinstance(done, Prepared) else self._predicates(source)
-
-    def _predicates(self, source: SourceService) -> dict[str, Any]:
-        live = source.follower.live
-        return {
-            "wanted": source.wanted.source.predicates,
-            "live": None if live is None else live.predicates,
-            "pending": 0 if live is None else source.wanted.source.changes(live),
-            "applies_in": _left(source.follower.course.plan, self._clock.seconds()),
-            "problem": source.wanted.problem,
-        }
+        if isinstance(done, Ending):
+            source.wanted.problem = f"{NOT_YET}: {done.detail}"
+        return (
+            {**_predicates(source, self._clock.seconds()), "did": done}
+            if isinstance(done, Prepared)
+            else _predicates(source, self._clock.seconds())
+        )
 
     def _named(self, names: Sequence[str]) -> list[SourceService]:
         for name in names:
@@ -120,6 +140,17 @@ class StreamerService(MultiService):
                 known = ", ".join(self.sources) or "none"
                 raise ControlRefused(f"there is no source {name!r} here; there are: {known}", 404)
         return [self.sources[name] for name in dict.fromkeys(names or self.sources)]
+
+
+def _predicates(source: SourceService, now: float) -> dict[str, Any]:
+    live = source.follower.live
+    return {
+        "wanted": source.wanted.source.predicates,
+        "live": None if live is None else live.predicates,
+        "pending": 0 if live is None else source.wanted.source.changes(live),
+        "applies_in": _left(source.follower.course.plan, now),
+        "problem": source.wanted.problem,
+    }
 
 
 def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class UnderWay:
     items: int = 0
     bytes: int = 0
     reached: Resume | None = None  # the mark of the contiguous prefix that the bus has
+    number: int = 0  # of the last batch of that prefix
     _batches: deque[Batch] = attrs.field(factory=deque)
     _quiet: list[Deferred[None]] = attrs.field(factory=list)
 
@@ -100,7 +101,8 @@ class UnderWay:
             return
         self.bytes -= batch.bytes
         while self._batches and not self._batches[0].left:
-            self.reached = self._batches.popleft().mark or self.reached
+            first = self._batches.popleft()
+            self.number, self.reached = first.number, first.mark or self.reached
         self.done(batch)
         if not self.items and self._quiet:
             quiet, self._quiet = self._quiet, []

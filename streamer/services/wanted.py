@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from streamer.errors import ControlRefused
 from streamer.interfaces import ISource, ISourceType
 
+NOT_YET = "not live yet"  # how a problem begins that ends by itself
 FILE_LIMIT = 1_000_000  # bytes; 5,000 ids are 120 kB
 
 
@@ -35,6 +36,7 @@ class Wanted:
     source: ISource
     path: Path | None = None
     problem: str | None = None
+    written: Any = None  # what we put into the file last
     _stamp: tuple[int, ...] | None = None  # of the file when it was read
 
     log = Logger()
@@ -97,14 +99,15 @@ class Wanted:
     def write(self, predicates: Any) -> None:
         """Keep an operator's wish in the file, if there is one: whole or not at all.
 
-        Where the path is a link, what it points to is replaced. The file's permissions stay, and so does its owner where
-        we may give it away.
+        Where the path is a link, what it points to is replaced. The file's permissions stay, and so does its owner
+        where we may give it away.
 
         Raises:
             ControlRefused: it cannot be written.
         """
         if self.path is None:
             return
+        self.written = predicates
         try:
             target = _target(self.path)
             beside = target.with_name(f"{target.name}.new")

@@ -85,8 +85,9 @@ class XFiltered:
     def changes(self, other: ISource) -> int:
         """How many rules were added, taken away or given another tag; to have none of ours at all is a change too."""
         own, others = ({rule.value: rule.tag for rule in one.predicates.rules or ()} for one in (self, other))
-        changed = sum(own.get(value) != others.get(value) for value in own.keys() | others.keys())
-        return max(changed, int((self.predicates.rules is None) != (other.predicates.rules is None)))
+        changed: int = sum(own.get(value) != others.get(value) for value in own.keys() | others.keys())
+        ours: bool = (self.predicates.rules is None) != (other.predicates.rules is None)
+        return max(changed, int(ours))
 
     def prepare(self, dry_run: bool) -> Preparation:
         """Make the server's rules those of the configuration; see `x_reconcile`."""

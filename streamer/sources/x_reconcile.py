@@ -18,7 +18,7 @@ import msgspec
 from streamer.interfaces import Preparation
 from streamer.policy import backoff
 from streamer.sources.x_answers import Problem, problems, refusal
-from streamer.sources.x_rules import Listed, Plan, Rule, plan, same
+from streamer.sources.x_rules import Listed, Plan, Rule, plan
 from streamer.upstream import Ending, Prepared, Request, Response
 
 PAGES_LIMIT = 110  # of 1,000 rules each
@@ -157,8 +157,8 @@ def _add(base: Request, rules: Sequence[Rule], *, dry_run: bool, adopted: set[st
         present = yield from _listed(msgspec.structs.replace(base, method="GET", body=None))
         if isinstance(present, Ending):
             return present
-        have = {same(rule.value) for rule in present}
-        unclear = [rule for rule in unclear if same(rule.value) not in have]
+        have = {rule.value for rule in present}
+        unclear = [rule for rule in unclear if rule.value not in have]
     refused += [(_shown(rule.value), "X gave no reason") for rule in unclear]
     return _refusal(refused)
 

@@ -83,28 +83,23 @@ def check(rules: Sequence[Rule], rules_limit: int = RULES_LIMIT, length_limit: i
                 f"has a rule of {len(rule.value)} characters, {rule.value[:40]!r}…; {length_limit} are allowed "
                 "(rule_length says what the contract does)"
             )
-        if same(rule.value) in seen:
-            raise ValueError(f"has the rule {rule.value!r} twice; X keeps one rule a value, whatever its case")
-        seen.add(same(rule.value))
+        if rule.value in seen:
+            raise ValueError(f"has the rule {rule.value!r} twice; X keeps one rule a value")
+        seen.add(rule.value)
 
 
 def plan(present: Collection[Listed], wanted: Sequence[Rule], rules_limit: int) -> Plan:
     """What turns the rules that are there into those that are wanted."""
-    asked = {same(rule.value): rule for rule in wanted}
+    asked = {rule.value: rule for rule in wanted}
     there: dict[str, Listed] = {}
     for rule in present:  # of two with one value, which X does not allow, the one that is wanted counts
-        key = same(rule.value)
+        key = rule.value
         if key not in there or (key in asked and rule.rule.tag == asked[key].tag):
             there[key] = rule
-    new = tuple([rule for rule in wanted if same(rule.value) not in there])
+    new = tuple([rule for rule in wanted if rule.value not in there])
     retagged = tuple(
         [(there[key], rule) for key, rule in asked.items() if key in there and there[key].rule.tag != rule.tag]
     )
     kept = {rule.id for rule in there.values()}
-    gone = tuple([rule for rule in present if same(rule.value) not in asked or rule.id not in kept])
+    gone = tuple([rule for rule in present if rule.value not in asked or rule.id not in kept])
     return Plan(new, gone, retagged, crowded=len(present) + len(new) > rules_limit)
-
-
-def same(value: str) -> str:
-    """What two spellings of one rule have in common: X matches, and compares rules, without regard to case."""
-    return value.casefold()

@@ -27,6 +27,7 @@ from streamer.interfaces import IFramer
 
 BLOCK = 65_536  # bytes unpacked at once; what a read from a socket brings at most
 
+RATIO_LIMIT = 64  # bytes that one byte may unpack to; posts reach 10, the same post again and again 40
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # the header says which
 
 
@@ -74,8 +75,12 @@ class Gunzip:
         frames: list[Any] = []
         self._inside = bool(data)
         if self._failure is None:
+            most, size = max(BLOCK, RATIO_LIMIT * len(data)), 0
             try:
                 for block in self._unpacked(data):
+                    size += len(block)
+                    if size > most + self.block:
+                        raise DecodeError(f"{len(data)} bytes unpack to more than {most}: a bomb, and no stream")
                     frames += self.inner.feed(block)
                 if not frames:
                     frames += self.inner.feed(b"")  # it may have kept back what it has to raise

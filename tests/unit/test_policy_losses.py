@@ -30,17 +30,6 @@ class LossesTests(SynchronousTestCase):
         self.assertEqual(1, len(losses.due(0, all_of_them=True)))
         self.assertEqual([], losses.due(0, all_of_them=True))
 
-    def test_unsettled(self) -> None:
-        """What was announced is remembered until it is known to be safe."""
-        losses = Losses()
-        losses.note("limit", 3, 1_000, 2_000)
-        (gap,) = losses.due(0, all_of_them=True)
-        losses.note("shed", 1, 2_000, 2_000)
-        self.assertEqual(["limit", "shed"], [one.cause for one in losses.unsettled])
-        losses.settle()
-        self.assertEqual(["shed"], [one.cause for one in losses.unsettled])
-        self.assertEqual("limit", gap.cause)
-
     @given(st.lists(st.tuples(st.sampled_from(["limit", "shed"]), st.integers(1, 9), st.integers(0, 50_000))))
     def test_none_is_lost(self, noted: list[tuple[str, int, int]]) -> None:
         """However they come, every single loss is announced once."""

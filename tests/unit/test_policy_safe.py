@@ -16,21 +16,29 @@ class SafeTests(SynchronousTestCase):
         """While nothing holds it, the point is the time of the last bytes, and never goes back."""
         safe = Safe()
         self.assertIsNone(safe.reached)
-        safe.heard(10)
-        safe.heard(5)
+        safe.heard(10, 1_000)
+        safe.heard(5, 1_000)
         self.assertEqual(10, safe.reached)
+
+    def test_clock_set_back(self) -> None:
+        """A clock that is set back takes the point with it: what is in the future cannot have been heard."""
+        safe = Safe(reached=60_000)
+        safe.heard(9_000, 10_000)
+        self.assertEqual(9_000, safe.reached)
+        safe.heard(8_000, 10_500)
+        self.assertEqual(9_000, safe.reached)
 
     def test_held(self) -> None:
         """While the past is still to come, for whatever reason, the point stays."""
         safe = Safe(reached=10)
         safe.hold("repetition")
         safe.hold("recovery")
-        safe.heard(20)
+        safe.heard(20, 1_000)
         safe.release("repetition")
-        safe.heard(30)
+        safe.heard(30, 1_000)
         self.assertEqual(10, safe.reached)
         safe.release("recovery")
-        safe.heard(40)
+        safe.heard(40, 1_000)
         self.assertEqual(40, safe.reached)
 
     @given(st.lists(st.tuples(st.sampled_from(["heard", "hold", "release"]), st.integers(0, 1000))))
@@ -39,7 +47,7 @@ class SafeTests(SynchronousTestCase):
         safe, last, held = Safe(), -1, False
         for step, number in steps:
             if step == "heard":
-                safe.heard(number)
+                safe.heard(number, 1_000)
             elif step == "hold":
                 safe.hold("x")
                 held = True

@@ -1,4 +1,4 @@
-"""Vitals, Recent, Checkpoint and the rule for base URLs."""
+"""Vitals, Recent, Overlap, Penalty and Staleness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from streamer.policy.dedupe import Recent
 from streamer.policy.overlap import Overlap
 from streamer.policy.penalty import Penalty
 from streamer.policy.stall import HEALTHY_AFTER, LEAST_SESSION, Staleness, Vitals
-from streamer.policy.transport import checked_base_url
 
 
 class VitalsTests(SynchronousTestCase):
@@ -65,31 +64,6 @@ class RecentTests(SynchronousTestCase):
             self.assertEqual(id_ in model, recent.seen(id_))
             if id_ not in model:
                 model = [*model, id_][-limit:]
-
-
-class BaseUrlTests(SynchronousTestCase):
-    """Which URLs may carry credentials."""
-
-    def test_allowed(self) -> None:
-        """https anywhere, http on this machine."""
-        for url in ("https://api.x.com", "http://127.0.0.1:9", "http://localhost:1/x", "http://[::1]:2"):
-            self.assertEqual(url, checked_base_url(url + "/"))
-
-    def test_refused(self) -> None:
-        """Plain text to elsewhere, other schemes and odd parts are refused with the URL in the text."""
-        odd = ["https://api.x.com:99999", "https://a..b", "https://x:0", "https://[::1"]
-        for url in (
-            *odd,
-            "http://api.x.com",
-            "ftp://x",
-            "x",
-            "https://u:p@x",
-            "https://x?a=1",
-            "http://127.0.0.1.evil.org",
-        ):
-            with self.assertRaises(ValueError) as caught:
-                checked_base_url(url)
-            self.assertIn(repr(url), str(caught.exception))
 
 
 class OverlapTests(SynchronousTestCase):

@@ -241,7 +241,7 @@ class OutflowTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
         self.assertFalse(outflow.empty)
         assert outflow.spooling is not None
-        self.assertIsNone(outflow.spooling.spooled)
+        self.assertIsNone(outflow.spooled[0])
 
     def test_stop_waits_for_the_bus(self) -> None:
         """A stop waits for a bus that is there, but not for ever."""
@@ -297,7 +297,7 @@ class Ledger(RuleBasedStateMachine):
     def marks(self) -> tuple[Resume | None, Resume | None]:
         """What the cursor's file says."""
         assert self.outflow.spooling is not None
-        return self.outflow.under_way.reached, self.outflow.spooling.spooled
+        return self.outflow.under_way.reached, self.outflow.spooled[0]
 
     def harvest(self) -> None:
         """Note what the bus has confirmed to this process."""

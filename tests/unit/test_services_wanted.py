@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.errors import ControlRefused
 from streamer.interfaces import ISourceType
 from streamer.policy.course import State
 from streamer.policy.restart import delay
@@ -96,6 +98,34 @@ class LiveTests(Cases):
         self.assertEqual(["bird"], self.on_server(made))
         self.assertTrue(made.follower.connected)
         self.assertIsNone(admin.row("PUT", PUT, rules("dog"))["problem"])
+
+    def test_no_rules(self) -> None:
+        """An empty list takes the last rule away; to leave it out leaves the server's alone, and both are told."""
+        made, admin = self.following(rate=5.0)
+        row = admin.row("PUT", PUT, {"rules": []})
+        self.assertEqual({"added": [], "deleted": ["cat"]}, row["did"])
+        self.assertEqual(([], [], 0, None, None), self.told(row))
+        self.assertEqual([], self.on_server(made))
+        admin.row("PUT", PUT, rules("dog"))
+        row = admin.row("PUT", PUT, {})
+        self.assertEqual(({"rules": None}, {"rules": None}), (row["wanted"], row["live"]))
+        self.assertEqual((NOTHING, 0), (row["did"], row["pending"]))
+        self.assertEqual(["dog"], self.on_server(made))
+        self.assertEqual({"added": [], "deleted": ["dog"]}, admin.row("PUT", PUT, rules())["did"])
+
+    def test_no_rules_on_the_next_connection(self) -> None:
+        """X follows nothing for a source without rules; it is asked again, and rules mend it."""
+        made, admin = self.following(rate=5.0)
+        admin.row("PUT", PUT, {"rules": []})
+        made.network.cut(0)
+        made.advance(2)
+        self.assertFalse(made.follower.connected)
+        self.assertIn("409", made.follower.said)
+        admin.row("PUT", PUT, rules("dog"))
+        admin.row("POST", "/update")
+        made.advance(400, step=5)
+        self.assertTrue(made.follower.connected)
+        self.assertEqual(["dog"], self.on_server(made))
 
     def test_not_understood(self) -> None:
         """What cannot be understood is 400 and says why; the file is not touched."""
@@ -369,6 +399,124 @@ class FileTests(Cases):
         admin.row("POST", "/stop")
         admin.row("PUT", PUT, rules("dog"))
         self.assertEqual(["dog"], values(json.loads(path.read_bytes())))
+
+    def test_refused_put(self) -> None:
+        """A refused PUT leaves no file where there was none, and one that was there byte for byte."""
+        path, _, admin = self.kept()
+        self.assertEqual(422, admin.ask("PUT", PUT, rules("has:media")).code)
+        self.assertEqual([], os.listdir(path.parent))
+        content = b'{"rules":   [{"value": "cat", "tag": "pets"}]}'
+        path.write_bytes(content)
+        before = path.stat()
+        self.assertEqual(422, admin.ask("PUT", PUT, rules("has:media")).code)
+        self.assertEqual(content, path.read_bytes())
+        self.assertEqual((before.st_ino, before.st_mtime_ns), (path.stat().st_ino, path.stat().st_mtime_ns))
+        self.assertEqual([path.name], os.listdir(path.parent))
+
+    def test_written_once_it_is_live(self) -> None:
+        """A wish is written when the upstream has it, and not before."""
+        path, made, admin = self.kept()
+        made.network.mute = True
+        asked = admin.begin("PUT", PUT, rules("dog"))
+        self.assertFalse(path.exists())
+        made.network.mute = False
+        admin.pump()
+        self.assertEqual((200, ["dog"]), (asked.code, values(json.loads(path.read_bytes()))))
+
+    def test_twice_while_it_is_asked_for(self) -> None:
+        """Who wants the same as somebody whose wish is on its way hears the same, and a refused one is not kept."""
+        for value, code, content in (("has:media", 422, []), ("dog", 200, ["dog"])):
+            path, made, admin = self.kept()
+            made.network.mute = True
+            asked = [admin.begin("PUT", PUT, rules(value)) for _ in range(2)]
+            made.network.mute = False
+            admin.pump()
+            made.advance(2)
+            admin.pump()
+            self.assertEqual([code, code], [one.code for one in asked])
+            self.assertEqual(content, values(json.loads(path.read_bytes())) if path.exists() else [])
+            self.assertEqual(content or ["cat"], self.on_server(made))
+
+    def test_replaced_by_an_editor(self) -> None:
+        """What an editor wrote while a wish was on its way is not overwritten by it."""
+        path, made, admin = self.kept()
+        made.network.mute = True
+        asked = admin.begin("PUT", PUT, rules("dog"))
+        path.write_bytes(json.dumps(rules("mouse")).encode())
+        made.advance(2)
+        made.network.mute = False
+        admin.pump()
+        made.advance(2)
+        self.assertEqual(200, asked.code)
+        self.assertEqual(["mouse"], self.on_server(made))
+        self.assertEqual(["mouse"], values(json.loads(path.read_bytes())))
+
+    def test_link_and_mode(self) -> None:
+        """A link stays one, and the file behind it keeps its permissions and its owner."""
+        path, made, admin = self.kept()
+        target = path.with_name("target.json")
+        target.write_bytes(json.dumps(rules("cat")).encode())
+        target.chmod(0o640)
+        path.symlink_to(target.name)
+        admin.row("PUT", PUT, rules("dog"))
+        self.assertEqual("target.json", os.readlink(path))
+        self.assertEqual(["dog"], values(json.loads(target.read_bytes())))
+        self.assertEqual(0o640, stat.S_IMODE(target.stat().st_mode))
+        self.assertEqual({path.name, target.name}, set(os.listdir(path.parent)))
+        made.advance(2)
+        self.assertEqual((["dog"], None), (self.on_server(made), admin.row("GET", PUT)["problem"]))
+
+    def test_link_to_nothing(self) -> None:
+        """A link whose target is not there yet gets one."""
+        path, _, admin = self.kept()
+        path.symlink_to("target.json")
+        admin.row("PUT", PUT, rules("dog"))
+        self.assertTrue(path.is_symlink())
+        self.assertEqual(["dog"], values(json.loads(path.with_name("target.json").read_bytes())))
+
+    def test_written_too_late(self) -> None:
+        """A disk that gives up once the upstream agreed is told in the row; what is live stays."""
+        path, made, admin = self.kept()
+        made.network.mute = True
+        asked = admin.begin("PUT", PUT, rules("dog"))
+        path.with_name(f"{path.name}.new").mkdir()
+        made.network.mute = False
+        admin.pump()
+        self.assertEqual((200, ["dog"]), (asked.code, values(asked.json["live"])))
+        self.assertIn(f"{path} cannot be written", asked.json["problem"])
+        self.assertEqual(["dog"], self.on_server(made))
+
+    def test_no_file(self) -> None:
+        """A pipe, a device or a folder is not read, or nothing else would be done from then on; nor is it replaced."""
+        path, made, admin = self.kept()
+        for make in (os.mkfifo, os.mkdir, lambda at: os.symlink("/dev/zero", at)):
+            make(path)
+            made.advance(2)
+            self.assertIn("no regular file", admin.row("GET", PUT)["problem"])
+            asked = admin.ask("PUT", PUT, rules("dog"))
+            self.assertEqual(409, asked.code)
+            self.assertIn("no regular file", asked.json["error"])
+            self.assertEqual([path.name], os.listdir(path.parent))
+            self.assertEqual(["cat"], self.on_server(made))
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    def test_folder_is_not_there(self) -> None:
+        """Where nothing can be written that is said before the upstream is asked."""
+        path, made, admin = self.kept()
+        path.parent.rmdir()
+        asked = admin.ask("PUT", PUT, rules("dog"))
+        self.assertEqual(409, asked.code)
+        self.assertIn(f"nothing can be written into {path.parent}", asked.json["error"])
+        self.assertEqual(["cat"], self.on_server(made))
+        path.parent.mkdir()
+
+    def test_unusable_path(self) -> None:
+        """A path that no file can have is a complaint, not an exception."""
+        for path in ("a\0b", ""):
+            wanted = Wanted(find(ISourceType, "x-filtered"), x_table().source, Path(path))
+            self.assertIsNone(wanted.look())
+            self.assertIsNotNone(wanted.problem)
+            self.assertRaises(ControlRefused, wanted.write, None)
 
     def test_cannot_be_written(self) -> None:
         """Where it cannot be written the wish is refused, with 409, and nothing is changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -155,6 +156,60 @@ class ProblemTests(SynchronousTestCase):
         """What a plugin finds contradictory is reported at the source's table."""
         (problem,) = self.problems(SOURCE + 'base_url = "http://example.com"\n')
         self.assertIn("x.toml:1:10: [sources.birds] base_url 'http://example.com' would send credentials", problem)
+
+    def test_token_of_ours(self) -> None:
+        """A token that no header can carry would shut everybody out; it is not shown."""
+        for written in ("", "two hush", "h\u00fcsh", "hush\\u0000"):
+            (problem,) = self.problems(f'[streamer]\ntoken = "{written}"\n')
+            self.assertIn("x.toml:2:1: [streamer] token must be printable ASCII without spaces", problem)
+            self.assertNotIn("hush", problem)
+        self.assertEqual(Secret("a-b+c/d="), loads('[streamer]\ntoken = "a-b+c/d="').streamer.token)
+
+    def test_one_account(self) -> None:
+        """Two spellings of one server are one server, which allows one connection."""
+        other = SOURCE.replace("birds", "others") + 'base_url = "https://API.x.com:443/"\n'
+        (problem,) = self.problems(SOURCE + other)
+        self.assertIn("x.toml:4:10: [sources.others] follows the same stream", problem)
+
+    def test_password_in_a_url(self) -> None:
+        """What should not stand in a URL is not printed."""
+        for url in ("https://user:hush@api.x.com", "https://api.x.com/?key=hush"):
+            (problem,) = self.problems(SOURCE + f'base_url = "{url}"\n')
+            self.assertIn("[sources.birds] base_url 'https://api.x.com' must hold no query", problem)
+            self.assertNotIn("hush", problem)
+
+    def test_predicates_file(self) -> None:
+        """It must be a path that a file can have, with nothing else there; it need not be there yet."""
+        here = folder(self)
+        (here / "folder").mkdir()
+        os.mkfifo(here / "pipe")
+        for path, why in (
+            ("", "must name a file"),
+            ("a\\u0000b", "must name a file"),
+            (str(here / "folder"), "is no regular file"),
+            (str(here / "pipe"), "is no regular file"),
+        ):
+            (problem,) = self.problems(SOURCE + f'predicates_file = "{path}"\n')
+            self.assertIn("x.toml:4:1: [sources.birds] predicates_file", problem)
+            self.assertIn(why, problem)
+        loads(SOURCE + f'predicates_file = "{here / "later.json"}"\n')
+
+    def test_predicates_file_twice(self) -> None:
+        """Two sources with one file would change each other, however it is spelled."""
+        here = folder(self)
+        (here / "link.json").symlink_to("a.json")
+        one = SOURCE + f'predicates_file = "{here / "a.json"}"\n'
+        for spelled in ("a.json", "x/../a.json", "link.json"):
+            other = '[sources.others]\ntype = "x-filtered"\ntoken = "u"\n' + f'predicates_file = "{here}/{spelled}"\n'
+            (problem,) = self.problems(one + other)
+            self.assertIn("x.toml:8:1: [sources.others] predicates_file", problem)
+            self.assertIn("is that of [sources.birds] too", problem)
+        loads(one + other.replace("link.json", "b.json"))
+
+    def test_rules(self) -> None:
+        """No rules at all, and none of ours, are two things."""
+        for more, found in (("", None), ("[sources.birds.predicates]", None), ("predicates = { rules = [] }", ())):
+            self.assertEqual(found, loads(SOURCE + more).sources["birds"].source.predicates.rules)
 
     def test_endpoint(self) -> None:
         """A listening address is checked without listening."""

@@ -248,12 +248,15 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(result, Prepared)
 
     def test_another_spelling(self) -> None:
-        """X compares rules without regard to case: one in another spelling is the wanted one, and stays."""
+        """What differs only in case may be another rule (`or` is a word, `OR` an operator); X says whether it is."""
+        listed = response(200, {"data": [{"id": "1", "value": "kakapo or kea"}]})
+        answer = response(201, {"data": [{"id": "2", "value": "kakapo OR kea"}], "meta": {}})
+        _, result = drive([listed, answer, self.empty], [Rule("kakapo OR kea")])
+        self.assertEqual(Prepared(added=("kakapo OR kea",), deleted=("kakapo or kea",)), result)
         listed = response(200, {"data": [{"id": "1", "value": "Kakapo"}]})
-        requests, result = drive([listed], [Rule("kakapo")])
-        self.assertEqual((["GET"], Prepared()), ([request.method for request in requests], result))
-        with self.assertRaisesRegex(ValueError, "twice"):
-            check([Rule("kakapo"), Rule("KAKAPO")])
+        body = {"meta": {}, "errors": [{"value": "kakapo", "id": "1", "title": "DuplicateRule"}]}
+        requests, _ = drive([listed, response(200, body)], [Rule("kakapo")])
+        self.assertEqual(["GET", "POST"], [request.method for request in requests])
 
     def test_duplicate_of_a_stale_rule(self) -> None:
         """What X calls a duplicate of another rule, by some normalising of its own, must not lose that rule."""

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from streamer.errors import DecodeError
 from streamer.interfaces import IFramer
-from streamer.wire.gunzip import BLOCK, Gunzip
+from streamer.wire.gunzip import BLOCK, RATIO_LIMIT, Gunzip
 from streamer.wire.lengths import Lengths
 from streamer.wire.lines import Lines
 from streamer.wire.sse import Sent, ServerSent
@@ -96,11 +96,20 @@ class GunzipTests(SynchronousTestCase):
 
     def test_a_bomb_goes_off_in_small_blocks(self) -> None:
         """No more than a block is unpacked before the inner framer has seen it, and none of it is kept here."""
-        bomb = gzip.compress(b"x" * 3_000_000)
-        self.assertLess(len(bomb), 4_000)
-        blocks = Gunzip(Whole()).feed(bomb)
-        self.assertEqual(3_000_000, sum(map(len, blocks)))
-        self.assertEqual(BLOCK, max(map(len, blocks)))
+        inner = Whole()
+        framer = Gunzip(inner)
+        blocks = framer.feed(gzip.compress(b"abcdefgh" * 3_000 + random.Random(1).randbytes(30_000)))
+        self.assertEqual(54_000, sum(map(len, blocks)))
+        self.assertLessEqual(max(map(len, blocks)), BLOCK)
+
+    def test_a_bomb(self) -> None:
+        """What unpacks to far more than any stream does is refused before it fills the memory."""
+        bomb = gzip.compress(b"{}\n" * 20_000_000, compresslevel=9)
+        framer = Gunzip(Lines())
+        frames = framer.feed(bomb)
+        self.assertLess(len(frames) * 3, 2 * RATIO_LIMIT * len(bomb))
+        with self.assertRaisesRegex(DecodeError, "a bomb"):
+            framer.feed(b"")
 
     def test_nothing_waits_inside(self) -> None:
         """After every byte, all that can be unpacked has been given to the inner framer, however small the blocks."""
@@ -120,7 +129,9 @@ class GunzipTests(SynchronousTestCase):
     def test_the_inner_limit_holds(self) -> None:
         """A frame that is too long when unpacked is skipped and counted, and the next one is whole."""
         framer = Gunzip(Lines(limit=1_000))
-        self.assertEqual([b"ok"], framer.feed(gzip.compress(b"x" * 3_000_000 + b"\nok\n")))
+        self.assertEqual(
+            [b"ok"], framer.feed(gzip.compress(random.Random(1).randbytes(30_000).hex().encode() + b"\nok\n"))
+        )
         self.assertEqual(1, framer.skipped)
 
     def test_skipped_and_finish_are_the_inner_framers(self) -> None:
