@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.spool import Spool, SpoolFailed, Stored
+from streamer.bus.spool_file import SpoolFile
+from streamer.bus.spool_values import Append, Delete
 from streamer.errors import BusStopped, MessageRefused
 from streamer.message import Item, Message
 from streamer.services import outflow as module
@@ -231,6 +234,101 @@ class OutflowTests(SynchronousTestCase):
         self.bus.confirm()
         later.advance(POLL)
         self.successResultOf(Deferred.fromCoroutine(following.close(1)))
+
+    def refusing(self, refuses: Callable[[Append | Delete], bool]) -> None:
+        """Let the disk refuse some operations, as a full one does; the test decides which."""
+        commit = SpoolFile._commit
+
+        def committing(itself: SpoolFile, operations: Sequence[Append | Delete]) -> Any:
+            if any(refuses(operation) for operation in operations):
+                raise OSError(28, "No space left on device")
+            return commit(itself, operations)
+
+        self.patch(SpoolFile, "_commit", committing)
+
+    def test_refused_chunk_keeps_its_place(self) -> None:
+        """A chunk that the disk refuses is not overtaken by a smaller one that it takes, nor does the mark pass it."""
+        work = HeldWork()
+        spool = spool_at(folder(self) / "birds.spool", work)
+        spool.open()
+        work.all()
+        self.outflow.use(spool, 0, None)
+        self.refusing(lambda one: isinstance(one, Append) and one.bytes > 1000)
+        self.bus.ready = False
+        self.outflow.put([item(1, 5000)], Resume(received=1))
+        self.clock.advance(0.03)
+        self.put(2)
+        self.clock.advance(0.03)
+        for _ in range(10):
+            work.all()
+            self.clock.advance(POLL)
+        self.assertTrue(self.outflow.crowded)
+        self.assertIsNone(self.outflow.spooled[0])
+        self.bus.ready = True
+        for _ in range(10):
+            work.all()
+            self.clock.advance(POLL)
+        self.assertEqual(["1", "2"], self.bus.published)
+        self.bus.confirm()
+        closing = Deferred.fromCoroutine(self.outflow.close(1))
+        for _ in range(10):
+            work.all()
+        self.successResultOf(closing)
+
+    def test_refused_deletion_is_asked_for_again(self) -> None:
+        """Also after everything went direct again: else a full spool would stay full for ever."""
+        spool = spool_at(folder(self) / "birds.spool")
+        outflow, locked = self.with_disk(spool), [True]
+        self.bus.ready = False
+        self.put(1)
+        self.clock.advance(1)
+        self.refusing(lambda one: isinstance(one, Delete) and bool(locked))
+        self.bus.ready = True
+        self.clock.advance(1)
+        self.bus.confirm()
+        self.clock.advance(1)
+        self.assertEqual((10, True), (outflow.stored, outflow.empty))
+        locked.clear()
+        self.clock.advance(1)
+        self.assertEqual(0, outflow.stored)
+        self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
+
+    def test_stop_while_the_disk_refuses(self) -> None:
+        """What is on its way to the disk at a stop, and is refused there once, is asked for again before the end."""
+        work, full = HeldWork(), [True]
+        path = folder(self) / "birds.spool"
+        spool = spool_at(path, work)
+        spool.open()
+        work.all()
+        self.outflow.use(spool, 0, None)
+        self.refusing(lambda one: isinstance(one, Append) and bool(full))
+        self.bus.ready = False
+        self.put(1)
+        self.clock.advance(0.03)
+        closing = Deferred.fromCoroutine(self.outflow.close(1))
+        work.one()
+        full.clear()
+        for _ in range(10):
+            work.all()
+        self.successResultOf(closing)
+        self.assertEqual(1, self.successResultOf(spool_at(path).open()).items)
+
+    def test_numbers_are_forgotten(self) -> None:
+        """However often the bus goes and comes back, nothing is kept of what is done."""
+        outflow = self.with_disk(spool_at(folder(self) / "birds.spool"))
+        for number in range(0, 40, 2):
+            self.put(number)
+            self.bus.ready = False
+            self.put(number + 1)
+            self.clock.advance(1)
+            self.bus.ready = True
+            for _ in range(3):
+                self.bus.confirm()
+                self.clock.advance(1)
+        assert outflow.spooling is not None
+        self.assertEqual((set(), {}), (outflow.spooling._shadows, outflow.spooling.storing.marks))
+        self.assertIsNone(outflow.spooled[0])
+        self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
 
     def test_stop_with_a_broken_disk(self) -> None:
         """What a stop can put nowhere does not count as handed on: the next process asks for it, or announces it."""

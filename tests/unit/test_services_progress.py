@@ -283,6 +283,95 @@ class GapTests(SynchronousTestCase):
         first.end()
         first.bus.stopService()
 
+    def test_older_spool(self) -> None:
+        """A spool that ends before the cursor's mark, as after a power cut, does not stand for that mark."""
+        path = folder(self)
+        first = self.following(rate=20.0, keeping=keeping_in(path))
+        first.start()
+        first.advance(5)
+        first.bus.away, first.bus.held = True, []
+        first.advance(5)
+        older = {name: (path / name).read_bytes() for name in ("birds.spool", "birds.spool-wal")}
+        first.advance(20)
+        assert first.service.keeping is not None
+        first.service.keeping.lock.release()  # killed, and the disk's last writes with it
+        cursor = (path / "birds.cursor").read_bytes()
+        first.end()
+        for name, content in older.items():
+            (path / name).write_bytes(content)
+        (path / "birds.spool-shm").unlink(missing_ok=True)
+        (path / "birds.cursor").write_bytes(cursor)
+        second = Following(clock=first.clock, simulation=first.x, keeping=keeping_in(path))
+        second.start()
+        second.advance(10)
+        (gap,) = second.gaps()
+        self.assertLess(gap.start / 1000, START + 6)
+        second.stop()
+
+    def test_clock_set_back(self) -> None:
+        """What is lost while the clock is set back is announced, with a beginning before its end."""
+        made = self.following(rate=5.0)
+        made.start()
+        made.advance(10)
+        made.service.progress.safe.reached = int((made.clock.seconds() + 55) * 1000)  # as it was before
+        made.service.progress.lost("limit", 3)
+        made.x.fault(faults.Status(503))
+        made.x.fault(faults.Cut())
+        made.advance(70)
+        self.assertEqual({"http", "limit"}, {gap.cause for gap in made.gaps()})
+        self.assertTrue(all(gap.start < gap.end for gap in made.gaps()))
+        self.assertLessEqual(made.service.progress.safe.reached, int(made.clock.seconds() * 1000))
+
+    def test_one_late_post(self) -> None:
+        """A post of this morning on a live stream does not make the next gap begin this morning."""
+        requests: list[Any] = []
+        made = Following(resource=Upstream(requests.append), rules=())
+        made.start()
+        morning = int((made.clock.seconds() - 6 * 3600) * 1000) - 1_288_834_974_657
+        requests[0].write(b'{"data":{"id":"%d"}}\r\n' % (morning << 22))
+        made.pump()
+        for _ in range(6):
+            made.advance(10, step=10)
+            requests[0].write(b"\r\n")
+            made.pump()
+        made.network.cut(0)
+        made.advance(2)
+        requests[1].write(b"\r\n")
+        made.advance(1)
+        (gap,) = made.gaps()
+        self.assertLess(gap.end - gap.start, 60_000)
+        made.end()
+        made.advance(1)
+        self.assertEqual([], made.stop())
+
+    def test_first_life(self) -> None:
+        """A process that is killed before the bus confirmed anything has a beginning all the same."""
+        path = folder(self)
+        first = self.following(rate=5.0, keeping=keeping_in(path), max_connections=2)
+        first.bus.held = []
+        first.start()
+        first.advance(10)
+        assert first.service.keeping is not None
+        first.service.keeping.lock.release()
+        second = Following(clock=first.clock, simulation=first.x, keeping=keeping_in(path))
+        second.start()
+        second.advance(1)
+        (gap,) = second.gaps()
+        self.assertLessEqual(gap.start, int(START * 1000))
+        second.stop()
+        first.bus.release()
+
+    def test_rules_endpoint_down(self) -> None:
+        """A reconnect does without the upstream's other endpoints: what is wanted is live."""
+        made = self.following(rate=5.0)
+        made.start()
+        made.advance(5)
+        with self.subTest("the rules cannot be asked for"):
+            self.patch(type(made.x.rules), "all", _down)
+            made.x.fault(faults.Cut())
+            made.advance(3)
+            self.assertTrue(made.follower.connected)
+
     def test_another_process(self) -> None:
         """Two processes with one state directory never follow the same source; the second says why and ends."""
         path = folder(self)
@@ -309,3 +398,7 @@ class GapTests(SynchronousTestCase):
         made.advance(3)
         (gap,) = made.gaps()
         self.assertEqual(int(START - 100) * 1000 - MARGIN_MS, gap.start)
+
+
+def _down(*_: Any) -> Any:
+    raise AssertionError("nobody is to ask")

@@ -86,6 +86,17 @@ class AlignmentTests(SynchronousTestCase):
         made.pump(10)
         self.assertTrue(made.follower.connected)
 
+    def test_without_rules(self) -> None:
+        """A source that waits because the server has no rules goes on as soon as it is given some."""
+        made = Following(rules=())
+        self.addCleanup(lambda: self.assertEqual([], made.stop()))
+        made.start()
+        made.advance(5)
+        self.assertIs(State.WAITING, made.follower.course.state)
+        made.service.want(made.service.wanted.parse(body("dog")))
+        made.pump(10)
+        self.assertTrue(made.follower.connected)
+
     def test_stop_in_the_middle(self) -> None:
         """A stop while rules are on their way leaves nothing behind; the next start brings them."""
         made = self.following(rate=1.0)
