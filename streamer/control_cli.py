@@ -129,7 +129,7 @@ def status(endpoint: Endpoint, names: Sequence[str], as_json: bool) -> None:
 @_at_endpoint
 @_AS_JSON
 def stop(endpoint: Endpoint, names: Sequence[str], as_json: bool) -> None:
-    """Hang up and stay away; done when all is quiet."""
+    """Hang up and stay away; done when every connection is gone."""
     _show(endpoint.ask("POST", "/stop", _named(names)), as_json)
 
 

@@ -194,7 +194,7 @@ class IControl(Interface):
         """
 
     def stop(names: Sequence[str]) -> Deferred[None]:
-        """Hang up and stay away until `start` or `update`; fires when all is quiet."""
+        """Hang up and stay away until `start` or `update`; fires when every connection is gone."""
 
     def start(names: Sequence[str]) -> None:
         """Follow again; nothing happens to a source that is not stopped."""

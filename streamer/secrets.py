@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+SECRET_LIMIT = 65_536  # bytes of a file with a secret
+
 
 class Secret:
     """A string that does not show itself in logs, tracebacks or `repr`."""
@@ -75,9 +77,13 @@ def _credential(name: str, environ: Mapping[str, str]) -> str:
 
 def _file(path: Path, called: str) -> str:
     try:
-        value = path.read_text(encoding="utf-8").strip()
+        with path.open("rb") as file:
+            content = file.read(SECRET_LIMIT + 1)
+        value = content.decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{called} cannot be read: {error}") from error
+    if len(content) > SECRET_LIMIT:
+        raise ValueError(f"{called} is longer than {SECRET_LIMIT} bytes; that is no secret")
     if not value:
         raise ValueError(f"{called} is empty")
     return value

@@ -231,7 +231,7 @@ def _shared_lanes(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPa
             yield (
                 ("sources", name),
                 f"[sources.{name}] follows the same stream with the same credentials as [sources.{other}]; "
-                "the upstream allows one connection, so put the predicates of both into one source",
+                "the upstream allows one connection, so make one source of the two",
             )
 
 

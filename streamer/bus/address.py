@@ -16,6 +16,8 @@ import msgspec
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 
+# Not urlsplit: it knows one host, and newer ones refuse "[::1],other" (CVE-2025-0938).
+_PARTS = re.compile(r"(amqps?)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _VISIBLE = re.compile(r"[^\x00-\x1f\x7f]*")
 _ENCODE = "percent-encode / ? # @ [ ] and what is not ASCII in the user name and password"
 
@@ -56,29 +58,29 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         if url != url.strip() or not _VISIBLE.fullmatch(url):
             # urlsplit would take them out, which makes another password of it.
             raise ValueError("the broker's URL has blanks around it, or control characters in it; take them out")
-        if url.partition("://")[0].lower() not in PORTS:
+        parts = _PARTS.fullmatch(url)
+        if parts is None:
             raise ValueError("a broker's URL begins with amqp:// or amqps://")
-        try:
-            parts = urlsplit(url)
-        except ValueError:  # its text may quote the login
-            raise ValueError(f"the broker's URL cannot be read; {_ENCODE}") from None
-        if "#" in url or "@" in parts.path + parts.query:
+        scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4] or ""
+        if "#" in url or "@" in path + query:
             raise ValueError(f"the broker's URL has a '#', or an '@' after its hosts; {_ENCODE}")
-        login, _, places = parts.netloc.rpartition("@")
+        login, _, places = authority.rpartition("@")
+        if not login.isascii() or "[" in login or "]" in login:
+            raise ValueError(f"the broker's URL cannot be read; {_ENCODE}")
         user, _, password = login.partition(":")
-        hosts = tuple(_host(place, number, PORTS[parts.scheme]) for number, place in enumerate(places.split(","), 1))
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        hosts = tuple(_host(place, number, PORTS[scheme]) for number, place in enumerate(places.split(","), 1))
+        options = dict(parse_qsl(query, keep_blank_values=True))
         ca_file = options.pop("ca_file", None)
         if options:
             raise ValueError(f"unknown option {next(iter(options))!r} in the broker's URL; known is ca_file")
-        if ca_file is not None and parts.scheme != "amqps":
+        if ca_file is not None and scheme != "amqps":
             raise ValueError("ca_file in the broker's URL needs amqps://")
         return cls(
             hosts=hosts,
-            vhost=unquote(parts.path.removeprefix("/")) or "/",
+            vhost=unquote(path.removeprefix("/")) or "/",
             user=unquote(user) if login else "guest",
             password=unquote(password) if login else "guest",
-            tls=parts.scheme == "amqps",
+            tls=scheme == "amqps",
             ca_file=ca_file,
         )
 

@@ -24,7 +24,7 @@ from streamer.errors import ControlRefused
 from streamer.secrets import Secret
 
 MEND = "set [streamer] token and send it as 'Authorization: Bearer …'"
-FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d*)?")
 _BEARER = re.compile(rb"bearer +(\S+)", re.IGNORECASE)  # https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 

@@ -42,7 +42,7 @@ def check_track(terms: Sequence[str]) -> None:
             raise ValueError(f"has the track term {term!r} with a comma, which means OR: write it as two terms")
         if size > TERM_LIMIT:
             raise ValueError(f"has the track term {term!r} of {size} bytes; at most {TERM_LIMIT} are allowed")
-    _check_repeats("track term", [term.casefold() for term in terms])
+    _check_repeats("track term", [term.lower() for term in terms])
 
 
 def check_follow(ids: Sequence[str]) -> None:

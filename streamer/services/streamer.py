@@ -165,6 +165,7 @@ def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
         "last_byte": metrics.value(m.LAST_BYTE, name) or None,
         "last_item": metrics.value(m.LAST_ITEM, name) or None,
         "stale": source.staleness.stale,
+        "overlap": course.overlap,
         "paused": source.progress.intake.paused,
         "unconfirmed": outflow.under_way.items,
         "spooled_bytes": outflow.stored,

@@ -5,12 +5,8 @@ An upstream that compresses flushes after each message (Z_SYNC_FLUSH), so every 
 bytes are here: this framer holds none of them back. Its own memory is the window of zlib, and a block of `BLOCK` bytes
 that the inner framer sees before the next one is made.
 
-There is no guard on the ratio. Deflate makes at most 1032 bytes of one (https://zlib.net/zlib_tech.html), so a read of
-64 kB unpacks to 67 MB at worst; blocks that belong to no frame, or to one over the limit, are gone before the next is
-made. The bound does not depend on how the bytes were cut, as a guard's would, and the sender is an upstream that the
-operator chose.
-
-Whoever watches for stalls counts the bytes that came in, compressed.
+Deflate makes up to 1032 bytes of one (https://zlib.net/zlib_tech.html). A read that unpacks to more than any stream
+does is refused: even taken in small blocks, 64 kB could be twenty million frames of two bytes.
 """
 
 from __future__ import annotations
