@@ -18,6 +18,11 @@ BIN = Path(sys.executable).parent
 DEADLINE = 60.0  # seconds; what takes longer is broken
 
 
+def _heed_interrupts() -> None:
+    """Who runs the tests in the background of a shell ignores SIGINT, and hands that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     """A running program; its output goes to a file that a failure shows."""
 
@@ -26,7 +31,12 @@ class Program:
         self.output = folder / f"{name}.log"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [str(BIN / command[0]), *command[1:]], cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT
+                [str(BIN / command[0]), *command[1:]],
+                cwd=folder,
+                env=env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_heed_interrupts,
             )
 
     def __enter__(self) -> Self:
