@@ -35,7 +35,3 @@ class Recent:
         if len(self._ids) > self.limit:
             self._ids.popitem(last=False)
         return False
-
-    def forget(self, id_: str) -> None:
-        """The id was not taken after all; let it pass when it comes again."""
-        self._ids.pop(id_, None)

@@ -17,7 +17,6 @@ from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.net import failures
 from streamer.net.client import UpstreamClient
-from streamer.net.stream import StreamBody
 from streamer.policy import backoff
 from streamer.policy.safe import CatchUp
 from streamer.policy.sample import Sample
@@ -88,7 +87,6 @@ class Leg:
     request: Request | None = None
     catch_up: CatchUp | None = None  # None until the upstream accepted
     over: bool = False  # nothing more is to be heard of it
-    new_items: int = 0
     opened_ms: int = 0  # when it was accepted
     lag_ms: int = 0  # how long ago the last item was posted when it came
     _pauses: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.intake.pauses, takes_self=True))
@@ -112,11 +110,6 @@ class Leg:
             self._run.cancel()
 
     @property
-    def paused(self) -> bool:
-        """See `reading.Sink`."""
-        return self.intake.paused
-
-    @property
     def posted(self) -> int | None:
         """When the last item was posted, as far as the upstream tells; ms since the epoch."""
         return None if self._newest is None else self.source.posted(self._newest)
@@ -124,9 +117,7 @@ class Leg:
     def took(self, items: list[Item]) -> int:
         """See `reading.Sink`."""
         self._last = self._newest = items[-1]
-        new = self.owner.leg_took(self, items)
-        self.new_items += new
-        return new
+        return self.owner.leg_took(self, items)
 
     def heard(self, *, idle: bool) -> None:
         """See `reading.Sink`."""
@@ -138,10 +129,10 @@ class Leg:
         elif idle:  # a keep-alive: the upstream had nothing else to send
             self.lag_ms = min(self.lag_ms, LAG_LIMIT_MS)
         if self.catch_up is not None:
-            if self.intake.pauses != self._pauses and not self.paused:
+            if self.intake.pauses != self._pauses and not self.intake.paused:
                 self._pauses = self.intake.pauses
                 self.catch_up = CatchUp(now, False)  # what came while we did not read is still to be read
-            self.catch_up.heard(now, posted, paused=self.paused)
+            self.catch_up.heard(now, posted, paused=self.intake.paused)
         if not self.over and (idle or posted is not None):
             self.owner.leg_heard(self)
 
@@ -157,14 +148,6 @@ class Leg:
             self.metrics.set(m.UPSTREAM_QUEUE, self.source.name, to=word.percent)
         if self._warnings.take("warning", self.clock.seconds()) is not None:
             self.log.warn("{source} is warned by its upstream: {detail}", source=self.source.name, detail=word.detail)
-
-    def attach(self, body: StreamBody) -> None:
-        """See `reading.Sink`."""
-        self.intake.attach(body)
-
-    def detach(self, body: StreamBody) -> None:
-        """See `reading.Sink`."""
-        self.intake.detach(body)
 
     async def _follow(self) -> tuple[Ending, bool]:
         try:
@@ -187,4 +170,4 @@ class Leg:
         self.opened_ms = int(self.clock.seconds() * 1000)
         self.catch_up = CatchUp(self.clock.seconds(), request.replays_from is None)
         self.owner.leg_connected(self)
-        return await Reading(self.source, self, self.clock, self.metrics).run(opened)
+        return await Reading(self.source, self, self.intake, self.clock, self.metrics).run(opened)

@@ -77,15 +77,12 @@ class Progress:
 
     @property
     def cursor(self) -> Cursor:
-        """What may be kept on disk."""
+        """What may be kept on disk: with losses that were announced, until the bus has the announcement."""
         outflow = self.intake.outflow
         if outflow.empty and self.safe.reached is not None:
-            self._told.clear()
             resume = Resume(received=self.safe.reached, cursor=self.intake.cursor)
             return Cursor(confirmed=resume, losses=self.losses.open)
-        while self._told and self._told[0][0] <= outflow.under_way.number:
-            self._told.popleft()
-        losses = (*(gap for _, gap in self._told), *self.losses.open)
+        losses = (*(gap for number, gap in self._told if number > outflow.under_way.number), *self.losses.open)
         spooled, number = outflow.spooled
         return Cursor(confirmed=outflow.under_way.reached, spooled=spooled, number=number, losses=losses)
 

@@ -22,6 +22,7 @@ from streamer.net.stream import StreamBody
 from streamer.policy import backoff
 from streamer.policy.sample import Sample
 from streamer.policy.stall import Vitals
+from streamer.services.intake import Intake
 from streamer.upstream import Ending, Undelivered, Warned
 from streamer.wire.gunzip import Gunzip
 
@@ -30,10 +31,6 @@ SAMPLE = 200  # bytes of a bad frame that go to the log
 
 class Sink(Protocol):
     """Who takes what one connection brings."""
-
-    @property
-    def paused(self) -> bool:
-        """Nothing is to be read now, because the bus is behind."""
 
     def took(self, items: list[Item]) -> int:
         """Items came; returns how many were new."""
@@ -44,19 +41,18 @@ class Sink(Protocol):
     def heard(self, *, idle: bool) -> None:
         """Bytes came, and all items in them have been taken; `idle` where none was begun besides."""
 
-    def attach(self, body: StreamBody) -> None:
-        """Pause and resume this body from now on."""
-
-    def detach(self, body: StreamBody) -> None:
-        """The body is gone."""
-
 
 @attrs.define(eq=False)
 class Reading:
-    """Reads one stream until it ends, in whatever way."""
+    """Reads one stream until it ends, in whatever way.
+
+    Args:
+        intake: says when nothing is to be read, because the bus is behind.
+    """
 
     source: ISource
     sink: Sink
+    intake: Intake
     clock: IReactorTime
     metrics: Metrics
     vitals: Vitals = attrs.field(init=False)
@@ -76,12 +72,12 @@ class Reading:
         self.framer = Gunzip(framer) if encoding.decode("latin-1") in PACKED else framer
         body = StreamBody(self._on_bytes, lambda reason: self._end(failures.ending(reason, "while reading")))
         opened.answer.deliverBody(body)
-        self.sink.attach(body)
+        self.intake.attach(body)
         self._arm(self.source.stall_after)
         try:
             ending = await self._over
         finally:
-            self.sink.detach(body)
+            self.intake.detach(body)
             body.close()
             opened.abort()
             if self._watch is not None and self._watch.active():
@@ -156,7 +152,7 @@ class Reading:
 
     def _look(self) -> None:
         now = self.clock.seconds()
-        if self.sink.paused:
+        if self.intake.paused:
             self.vitals.excused(now)  # we stopped reading until the bus catches up
         left = self.vitals.silence_left(now)
         if left > 0:

@@ -18,7 +18,6 @@ from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.net import failures
 from streamer.net.client import UpstreamClient
-from streamer.net.stream import StreamBody
 from streamer.policy.backoff import Backoff
 from streamer.services.intake import Intake
 from streamer.services.reading import Reading
@@ -70,11 +69,6 @@ class Recovery:
         if job is not None:
             job.cancel()
 
-    @property
-    def paused(self) -> bool:
-        """See `reading.Sink`."""
-        return self.intake.paused
-
     def took(self, items: list[Item]) -> int:
         """See `reading.Sink`."""
         return self.take(items)
@@ -84,14 +78,6 @@ class Recovery:
 
     def said(self, word: Undelivered | Warned) -> None:
         """See `reading.Sink`; of the past there is nothing to warn about."""
-
-    def attach(self, body: StreamBody) -> None:
-        """See `reading.Sink`."""
-        self.intake.attach(body)
-
-    def detach(self, body: StreamBody) -> None:
-        """See `reading.Sink`."""
-        self.intake.detach(body)
 
     async def _fetch(self, source: ISource, request: Request, start_ms: int, end_ms: int, cause: str) -> None:
         name, number = source.name, self._number
@@ -127,4 +113,4 @@ class Recovery:
             if number != self._number:  # our own doing; Agent wraps the cancellation in errors of its own
                 raise CancelledError from error
             return failures.ending(Failure(), "while fetching"), False
-        return await Reading(source, self, self.clock, self.metrics).run(opened)
+        return await Reading(source, self, self.intake, self.clock, self.metrics).run(opened)

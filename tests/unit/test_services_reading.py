@@ -80,7 +80,7 @@ class ReadingTests(SynchronousTestCase):
         leg = Leg(
             1, made.source, None, made.follower, made.follower.client, made.intake, made.clock, made.metrics
         )  # fmt: skip
-        reading = Reading(made.source, leg, made.clock, made.metrics)
+        reading = Reading(made.source, leg, made.intake, made.clock, made.metrics)
         over = Deferred.fromCoroutine(reading.run(Opened(answer, [answer.transport])))  # type: ignore[arg-type]
         for number in range(1, 5):
             answer.body.dataReceived(b'{"data":{"id":"%d"}}\r\n' % number)
