@@ -16,6 +16,10 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from streamer.bus.frames import PERSISTENT
+from streamer.bus.limits import TIMESTAMP_HEADER
+from streamer.message import Message
+
 CAPABILITIES = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}
 
 REPLIES: dict[type, Any] = {
@@ -32,6 +36,18 @@ REPLIES: dict[type, Any] = {
     spec.Connection.Open: lambda method: spec.Connection.OpenOk(),
     spec.Connection.Close: lambda method: spec.Connection.CloseOk(),
 }
+
+
+def pika_properties(message: Message) -> spec.BasicProperties:
+    """A message's properties as pika has them: the yardstick for our own encoder, and what a broker delivers."""
+    return spec.BasicProperties(
+        content_type=message.content_type,
+        headers={**message.headers, TIMESTAMP_HEADER: message.timestamp_ms},
+        delivery_mode=PERSISTENT,
+        timestamp=message.timestamp_ms // 1000,
+        message_id=message.message_id,
+        type=message.kind,
+    )
 
 
 class Link(StringTransport):

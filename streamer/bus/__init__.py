@@ -9,7 +9,7 @@
   by `patterns`
 * `rabbitmq`    the bus over pika: a `publisher` (with an `outbox` of `confirms`, encoded by `frames`), `worker` and
   `reader` (with `acks` and `recall`), each owning one `role`: a supervised `connection` (`calls`, `gate`) to an
-  `address`, with a `deadline` for everything; `envelope` translates messages
+  `address`, with a `deadline` for everything; `envelope` reads deliveries
 
 Before the bus, on disk:
 

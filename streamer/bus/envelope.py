@@ -1,8 +1,5 @@
 # -*- test-case-name: tests.unit.test_bus_envelope -*-
-"""A Message as AMQP properties, and back, exactly.
-
-Publishing encodes the same properties by itself, which is quicker: see `bus.frames`.
-"""
+"""A delivery's AMQP properties → the Message that `bus.frames` made them of, exactly."""
 
 from __future__ import annotations
 
@@ -10,25 +7,12 @@ from typing import Any
 
 from pika.spec import BasicProperties
 
-from streamer.bus.frames import PERSISTENT
 from streamer.bus.limits import RESERVED_PREFIX, TIMESTAMP_HEADER
 from streamer.message import Message, Topic
 
 ORIGIN = "x-first-death-exchange"  # where a dead letter was published first
 DELIVERY_COUNT = "x-delivery-count"  # a quorum queue's: failed deliveries before this one
 OFFSET = "x-stream-offset"
-
-
-def properties(message: Message) -> BasicProperties:
-    """What a checked message is published with."""
-    return BasicProperties(
-        content_type=message.content_type,
-        headers={**message.headers, TIMESTAMP_HEADER: message.timestamp_ms},
-        delivery_mode=PERSISTENT,
-        timestamp=message.timestamp_ms // 1000,
-        message_id=message.message_id,
-        type=message.kind,
-    )
 
 
 def message(method: Any, found: BasicProperties, body: bytes) -> Message:

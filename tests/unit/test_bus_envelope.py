@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.bus import envelope
 from streamer.bus.limits import check
 from streamer.message import Message
+from tests.bus_broker import pika_properties
 from tests.bus_contract import raw
 
 TEXT = st.text(max_size=60)
@@ -40,11 +41,11 @@ class EnvelopeTests(SynchronousTestCase):
         """Any message that passes the check arrives exactly as it was."""
         check(message)
         method = Basic.Deliver(exchange=message.exchange, routing_key=message.topic)
-        self.assertEqual(envelope.message(method, over_the_wire(envelope.properties(message)), message.body), message)
+        self.assertEqual(envelope.message(method, over_the_wire(pika_properties(message)), message.body), message)
 
     def test_broker_headers(self) -> None:
         """The broker's own headers are taken off, but tell the attempt and a dead letter's first exchange."""
-        properties = envelope.properties(raw(1, headers={"cursor": "c"}))
+        properties = pika_properties(raw(1, headers={"cursor": "c"}))
         properties.headers |= {"x-delivery-count": 3, "x-first-death-exchange": "streamer.raw", "x-death": [{"a": 1}]}
         method = Basic.Deliver(exchange="streamer.dead", routing_key="raw.birds.post")
         self.assertEqual(envelope.message(method, properties, b"{}"), raw(1, headers={"cursor": "c"}))

@@ -13,11 +13,11 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus import envelope, frames
+from streamer.bus import frames
 from streamer.bus.connection import BrokerConnection
 from streamer.bus.limits import check
 from streamer.message import Item, Message, Topic
-from tests.bus_broker import Broker
+from tests.bus_broker import Broker, pika_properties
 from tests.bus_contract import event, raw
 from tests.unit.test_bus_envelope import MESSAGES
 
@@ -37,7 +37,7 @@ def theirs(message: Message, frame_max: int = FRAME_MAX) -> bytes:
         frame.Body(frames.CHANNEL, message.body[longest * number : longest * (number + 1)])
         for number in range(math.ceil(len(message.body) / longest))
     ]
-    header = frame.Header(frames.CHANNEL, len(message.body), envelope.properties(message))
+    header = frame.Header(frames.CHANNEL, len(message.body), pika_properties(message))
     return b"".join(part.marshal() for part in (frame.Method(frames.CHANNEL, publish), header, *bodies))
 
 
@@ -86,5 +86,5 @@ class FramesTests(SynchronousTestCase):
         for body in (b"", b"{}", b"x" * (FRAME_MAX - frames.OVERHEAD), b"x" * 300_000):
             message = raw(1, body, headers={"cursor": "c"})
             broker.written = b""
-            channel.basic_publish(message.exchange, message.topic, message.body, envelope.properties(message))
+            channel.basic_publish(message.exchange, message.topic, message.body, pika_properties(message))
             self.assertEqual(ours(message, frame_max=connection.frame_max), broker.written)

@@ -6,12 +6,12 @@ from pika import ConnectionParameters, spec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus import envelope, role
+from streamer.bus import role
 from streamer.bus.acks import FLUSH_AFTER
 from streamer.bus.reader import QUIET, RECOGNISE, Reader
 from streamer.message import Entry
 from streamer.metrics import BUS_ENDINGS, LOG_REPEATED, LOG_RESET, LOG_SKIPPED, Metrics
-from tests.bus_broker import Broker
+from tests.bus_broker import Broker, pika_properties
 from tests.bus_contract import event
 
 NOW = 1_795_000_000  # seconds since the epoch
@@ -46,7 +46,7 @@ class ReaderTests(SynchronousTestCase):
 
     def entry(self, offset: int, number: int, made: float = 0.0) -> tuple[spec.BasicProperties, bytes]:
         message = event(number, timestamp_ms=round((NOW + made) * 1000))
-        properties = envelope.properties(message)
+        properties = pika_properties(message)
         properties.headers["x-stream-offset"] = offset
         return properties, message.body
 

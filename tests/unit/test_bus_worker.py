@@ -7,13 +7,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus import envelope, role, topology
+from streamer.bus import role, topology
 from streamer.bus.acks import FLUSH_AFTER
 from streamer.bus.crew import Crew
 from streamer.bus.worker import Worker
 from streamer.message import Decision, Delivery
 from streamer.metrics import BUS_ENDINGS, Metrics
-from tests.bus_broker import Broker
+from tests.bus_broker import Broker, pika_properties
 from tests.bus_contract import raw
 
 
@@ -50,7 +50,7 @@ class WorkerTests(SynchronousTestCase):
     def deliver(self, *numbers: int) -> None:
         for tag, number in enumerate(numbers, 1):
             message = raw(number)
-            self.broker.deliver(tag, envelope.properties(message), message.body)
+            self.broker.deliver(tag, pika_properties(message), message.body)
 
     def lose(self) -> None:
         self.broker.link.abortConnection()
