@@ -134,19 +134,23 @@ test('what is missing is said, where it is missing', () =>
 test('a scrub takes places out of the list and off the map, of that author and up to that post', () =>
   look(async (page, relay) => {
     const located = (id, author) => [
-      post(id, { text: `Located ${id}`, author: { id: author, name: 'Tester' }, geo: { lat: -41.3, lon: 174.8, name: 'Wellington' } }),
-      event('geo', 'geo.test.nz', { lat: -41.3, lon: 174.8, precision: 'point', radius_km: 0, post: id, author }),
+      post(id, { text: `Located ${id}`, author: { id: author, name: 'Tester' }, geo: { lat: -89, lon: 0, name: 'South Pole' } }),
+      event('geo', 'geo.test.aq', { lat: -89, lon: 0, precision: 'point', radius_km: 0, post: id, author }),
     ]
-    const place = (id) => rowOf(page, `Located ${id}`).getByText('Wellington')
+    const place = (id) => rowOf(page, `Located ${id}`).getByText('South Pole')
     const scrub = event('scrub', 'scrub.test', { author: '7', up_to: '1519000000000000001' })
     relay.events(...located('1519000000000000001', '7'), ...located('1519000000000000002', '7'), ...located('3', '8'))
     for (const id of ['1519000000000000001', '1519000000000000002', '3']) await place(id).waitFor()
+    // The map draws on a beat of its own, later than the feed; and no simulated post comes from that far south.
+    const blips = (n) => page.waitForFunction((n) => {
+      const shown = [...document.querySelectorAll('.blips circle:not([data-step="0"])')]
+      return shown.filter((one) => Number(one.getAttribute('cy')) > 0.95 * one.ownerSVGElement.viewBox.baseVal.height).length === n
+    }, n)
+    await blips(3)
     await page.click('.pause')
-    const blips = () => page.locator('.blips circle:not([data-step="0"])').count()
-    const before = await blips()
     relay.events(scrub)
     await place('1519000000000000001').waitFor({ state: 'detached' })
-    await page.waitForFunction((n) => document.querySelectorAll('.blips circle:not([data-step="0"])').length === n, before - 1)
+    await blips(2)
     assert.equal(await rowOf(page, 'Located 1519000000000000001').count(), 1)
     assert.deepEqual([await place('1519000000000000002').count(), await place('3').count()], [1, 1])
     await page.click('.pause')
