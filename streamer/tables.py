@@ -63,8 +63,40 @@ class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: str = "tcp:8182:interface=127.0.0.1"
 
 
+class RelayAuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[relay.auth]`; who may read and publish what. Without a key, only what `anonymous_*` grant.
+
+    Args:
+        secret: of tokens signed with HS256.
+        public_keys: PEM, of tokens signed with RS256 or EdDSA.
+        jwks: a file's path or an https URL of a JSON Web Key Set.
+        issuer, audience: what a token must say, where not empty.
+        anonymous_read, anonymous_publish: topic patterns granted to everybody.
+        leeway: seconds that clocks may differ.
+    """
+
+    secret: Secret | None = None
+    public_keys: tuple[Secret, ...] = ()
+    jwks: str = ""
+    issuer: str = ""
+    audience: str = ""
+    anonymous_read: tuple[str, ...] = ("#",)
+    anonymous_publish: tuple[str, ...] = ()
+    leeway: Annotated[float, Meta(ge=0, le=300)] = 10.0
+
+
 class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[relay]`; times in seconds, sizes in bytes."""
+    """`[relay]`; times in seconds, sizes in bytes.
+
+    Args:
+        processes: that listen on one port, each with a journal of its own.
+        history: how far back the log is read into the journal at the start.
+        journal_age: how old an event in the journal may become.
+        cold_bytes: of older events that are read from the log for clients that come back late; 0 reads none.
+        compression: offer permessage-deflate; what is compressed is the same for all clients.
+        handshakes: new connections a second that are let in, all addresses together.
+        drain: over which the clients of a relay that stops are sent away.
+    """
 
     listen: str = "tcp:8080:interface=127.0.0.1"
     origins: tuple[Origin, ...] = ("http://127.0.0.1:8080", "http://localhost:8080")
@@ -73,8 +105,15 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     journal_entries: Count = 50_000
     journal_bytes: Count = 64_000_000
+    journal_age: Seconds = 3_600.0
+    cold_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 32_000_000
+    compression: bool = True
     clients: Count = 10_000
     clients_per_address: Count = 1_000
+    handshakes: Annotated[float, Meta(gt=0, le=1e6)] = 2_000.0
+    processes: Annotated[int, Meta(ge=1, le=256)] = 1
+    drain: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
+    auth: RelayAuthSettings = RelayAuthSettings()
     admin: str = "tcp:8183:interface=127.0.0.1"
 
 
