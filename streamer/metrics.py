@@ -14,12 +14,16 @@ import attrs
 
 @attrs.frozen(eq=False)  # identity is enough, and the hash of an identity costs nothing
 class Metric:
-    """One named number; `labels` are the names of its dimensions, in the order `Metrics.add` takes them."""
+    """One named number; `labels` are the names of its dimensions, in the order `Metrics.add` takes them.
+
+    A histogram's last label is `le`; `policy.histogram` counts into it.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
     gauge: bool = False
+    histogram: bool = False
 
 
 def _counter(name: str, help: str, *labels: str) -> Metric:
@@ -28,6 +32,10 @@ def _counter(name: str, help: str, *labels: str) -> Metric:
 
 def _gauge(name: str, help: str, *labels: str) -> Metric:
     return Metric(f"streamer_{name}", help, labels, gauge=True)
+
+
+def _histogram(name: str, help: str, *labels: str) -> Metric:
+    return Metric(f"streamer_{name}", help, (*labels, "le"), histogram=True)
 
 
 # From the upstream
@@ -100,9 +108,9 @@ SKIPPED = _counter("skipped", "Events a slow client was told it missed.")
 CLOSED = _counter("client_closes", "Connections the relay closed.", "code")
 CLIENTS_BEHIND = _gauge("clients_behind", "Clients whose socket does not take what there is for them.")
 JOURNAL_FLOOR = _gauge("journal_floor_seconds", "When the oldest event held in memory came, seconds since the epoch.")
-WRITES = _counter("client_writes", "System calls that wrote to clients, by the way they went.", "way")
+QUEUED = _counter("client_writes_queued", "Writes to clients of which a part had to wait for the socket.")
 FANOUT_CPU = _counter("fanout_cpu_seconds", "CPU seconds spent on writing events to clients.")
-FANOUT_LAG = _counter("fanout_lag", "Events by the time from their making to their first write, cumulative.", "le")
+FANOUT_LAG = _histogram("fanout_lag_seconds", "From the making of an event to its first write to a client.")
 COLD_READS = _counter("cold_reads", "Times older events were read from the log for clients.", "outcome")
 COLD_ENTRIES = _gauge("cold_entries", "Older events held for clients that came back late.")
 CONFLATED = _counter("conflated", "Events left out for slow clients because a newer one of the topic followed.")

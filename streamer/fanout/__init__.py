@@ -18,7 +18,8 @@ journal's: contiguous, private to this process; a cursor at place p has been giv
 `ordinal` counts the events of one cohort: the cursor of a client that waits at its cohort's end need not move when
 events pass that its cohort does not want, and that is why such events cost nothing per client.
 
-    Entry ──▶ journal ──▶ hub ──▶ cohort ──▶ flow ──▶ session ──▶ net/websocket
+    Entry ──▶ journal ──▶ hub ──▶ cohort ──▶ front ─────────────────────────────────▶ net, clients that have caught up
+                                    └──▶ live ──▶ flow ──▶ feed ──▶ session, listener ──▶ net, everybody else
 
 * `topics`        AMQP topic patterns: checked, compiled
 * `position`      the text form of a place in the log, and what it proves
@@ -27,6 +28,8 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `held`          the entries of the journal by place, without what was taken back
 * `journal`       the numbered ring of events
 * `cohort`        what clients with the same patterns share: which events, and their frames
+* `encoding`      how a face writes events; `deflate` compresses a frame for all who can read it
+* `front`         clients of a cohort that have been given all of it, and get the next frame together
 * `marks`         sets of places as integers
 * `hub`           the journal, its cohorts, and who must be woken
 * `cursor`        the integer of one client
@@ -35,7 +38,9 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `start`         where a subscription begins: `last`, `since`, `resume`
 * `live`          where one connection stands in the journal
 * `flow`          all that one connection is sent from the journal, in order
+* `feed`          one client's way out, whatever its face
 * `session`       one client's whole conversation
+* `listener`      a client that says all it wants when it connects
 * `protocol`      the words of `relay.v1.json`, written so that one can write a client from it
 * `verbs`         what each of a client's frames does
 * `parking`       subscriptions that wait for a position to be read

@@ -22,11 +22,10 @@ from collections.abc import Sequence
 import attrs
 import msgspec
 
-from streamer.fanout.framing import text_frame
+from streamer.fanout.encoding import RELAY, Encoding
 from streamer.fanout.journal import Journal
 from streamer.fanout.logged import Logged
 from streamer.fanout.marks import Marks, marked, places
-from streamer.fanout.protocol import events_payload
 from streamer.fanout.topics import Matcher, matcher
 
 FRAME_LIMIT = 64_000  # bytes of events in one frame; an event that is longer goes alone
@@ -38,7 +37,7 @@ _SLACK = 1024  # evicted ordinals kept before the list is cut
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Events as one websocket frame.
+    """Events as bytes for the socket, in one encoding.
 
     Args:
         end: the ordinal that follows them.
@@ -51,18 +50,21 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     position: str
 
 
+Key = tuple[int, int, int, Encoding]  # a cohort's number, from, to
+
+
 @attrs.define(eq=False)
 class Frames:
     """The frames joined last, for all cohorts of a hub."""
 
     limit: int = FRAMES_KEPT
-    _known: OrderedDict[tuple[int, int, int], Batch] = attrs.field(factory=OrderedDict, repr=False)
+    _known: OrderedDict[Key, Batch] = attrs.field(factory=OrderedDict, repr=False)
 
-    def get(self, key: tuple[int, int, int]) -> Batch | None:
-        """The frame for (cohort's number, from, to), if it was joined lately."""
+    def get(self, key: Key) -> Batch | None:
+        """The frame, if it was joined lately."""
         return self._known.get(key)
 
-    def put(self, key: tuple[int, int, int], batch: Batch) -> None:
+    def put(self, key: Key, batch: Batch) -> None:
         """Remember a frame; the oldest is forgotten."""
         self._known[key] = batch
         if len(self._known) > self.limit:
@@ -168,33 +170,26 @@ class Cohort:
             union = functools.reduce(operator.or_, (one.marks(start, self._since) for one in known))
             self._prepend(start, places(union, start, self._since))
 
-    def batch(self, start: int, stop: int) -> Batch:
-        """The frame of the events from `start` on, up to `FRAME_LIMIT` or `stop`; shared by all who ask the same.
+    def batch(self, start: int, stop: int, encoding: Encoding = RELAY) -> Batch:
+        """The events from `start` on, up to `FRAME_LIMIT` or `stop`; shared by all who ask the same.
 
         Args:
             start: at least `first`, less than `stop`.
         """
-        known = self._frames.get((self.number, start, stop))
+        known = self._frames.get((self.number, start, stop, encoding))
         if known is not None:
             return known
-        chosen: list[bytes] = []
+        chosen: list[Logged] = []
         size = 0
-        last = None
         for index in range(start - self._shift, stop - self._shift):
             logged = self._journal[self._places[index]]
             size += len(logged.event) + 1
             if chosen and size > FRAME_LIMIT:
                 break
-            chosen.append(logged.event)
-            last = logged
-        assert last is not None  # noqa: S101 - start < stop, or the caller is broken
-        batch = Batch(
-            data=text_frame(events_payload(last.position, chosen)),
-            events=len(chosen),
-            end=start + len(chosen),
-            position=last.position,
-        )
-        self._frames.put((self.number, start, stop), batch)
+            chosen.append(logged)
+        position = chosen[-1].position
+        batch = Batch(encoding.events(position, chosen), len(chosen), start + len(chosen), position)
+        self._frames.put((self.number, start, stop, encoding), batch)
         return batch
 
     def _cover(self, place: int) -> None:

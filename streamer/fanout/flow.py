@@ -20,10 +20,10 @@ import attrs
 import msgspec
 
 from streamer.fanout.cohort import Batch
-from streamer.fanout.framing import text_frame
-from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.encoding import Encoding
+from streamer.fanout.front import Reader
+from streamer.fanout.hub import Hub
 from streamer.fanout.live import Live
-from streamer.fanout.protocol import events_payload
 from streamer.fanout.replay import Replay, uncovered
 from streamer.fanout.subscription import Subscription
 
@@ -56,21 +56,22 @@ class Flow:
     """One connection's events.
 
     Args:
-        wake: called from the hub's tick when there may be something to pull.
-        told: the last position the client was told.
+        reader: woken from the hub's tick when there may be something to pull, or given the next frame in it.
+        encoding: of the events.
     """
 
     hub: Hub
-    wake: Wake
-    told: str
+    reader: Reader
+    encoding: Encoding
+    _first_told: str
     subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
-    _live: Live = attrs.field(init=False)
+    live: Live = attrs.field(init=False)
     _replays: list[Replay] = attrs.field(factory=list)
     _lag: Lag | None = None  # not told yet
     _turning: bool = False  # the last replay is over, and the client was not told
 
     def __attrs_post_init__(self) -> None:
-        self._live = Live(self.hub, self.wake)
+        self.live = Live(self.hub, self.reader, self.encoding, self._first_told)
 
     @property
     def strict(self) -> bool:
@@ -102,24 +103,24 @@ class Flow:
         """
         self._catch_up()
         others = list(self.subscriptions.values())
-        place = self._live.place if others else subscription.start
+        place = self.live.place if others else subscription.start
         new = uncovered(subscription, others, self.hub.journal.head)
         before = bisect_left(new, place)
         self.subscriptions[subscription.id] = subscription
         if before:
             self._replays.append(Replay(subscription, place, self.hub.journal, new[:before]))
-        self._live.go_on(place, self.subscriptions.values())
+        self.live.go_on(place, self.subscriptions.values())
         return len(new)
 
     def remove(self, id_: str) -> None:
         """Send no more of a subscription's events, but what another relies on it for."""
         self._catch_up()
-        place = self._live.place
+        place = self.live.place
         subscription = self.subscriptions.pop(id_)
         for replay in self._replays:
             replay.forget(subscription, self.subscriptions.values())
         self._drop_finished()
-        self._live.go_on(place, self.subscriptions.values())
+        self.live.go_on(place, self.subscriptions.values())
         self.hub.leave(subscription.cohort)
 
     def pull(self) -> Output | None:
@@ -128,7 +129,7 @@ class Flow:
         output: Output | None
         if self._lag is not None:
             output = Lag(self._lag.skipped, self._lag.start, self._resumable())
-            self._lag, self.told = None, output.end
+            self._lag, self.live.told = None, output.end
             return output
         if self._replays:
             output = self._pull_replay()
@@ -136,9 +137,9 @@ class Flow:
             self._turning = False
             output = Turn(self._resumable())
         else:
-            output = self._live.pull()
+            output = self.live.pull()
         if output is not None:
-            self.told = output.position
+            self.live.told = output.position
         return output
 
     def close(self) -> None:
@@ -146,7 +147,7 @@ class Flow:
         self._replays.clear()
         gone = list(self.subscriptions.values())
         self.subscriptions.clear()
-        self._live.go_on(0, self.subscriptions.values())
+        self.live.go_on(0, self.subscriptions.values())
         for subscription in gone:
             self.hub.leave(subscription.cohort)
 
@@ -154,10 +155,10 @@ class Flow:
         events = self._replays[0].take()
         position = self._resumable()
         self._drop_finished()
-        return Batch(text_frame(events_payload(position, events)), len(events), 0, position)
+        return Batch(self.encoding.events(position, events), len(events), 0, position)
 
     def _resumable(self) -> str:
-        return self.hub.journal.position(min([self._live.place, *(replay.place for replay in self._replays)]))
+        return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self._replays)]))
 
     def _catch_up(self) -> None:
         """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""
@@ -167,15 +168,17 @@ class Flow:
                 skipped += replay.give_up()
         if skipped:
             self._drop_finished()
-        if self._live.lost:
-            skipped += self._live.left
+        if self.live.lost:
+            skipped += self.live.left
             head = self.hub.journal.head
             for subscription in self.subscriptions.values():
                 subscription.start = head
-            self._live.go_on(head, self.subscriptions.values())
+            self.live.go_on(head, self.subscriptions.values())
         if skipped:
             waiting = self._lag
-            self._lag = Lag(skipped + (waiting.skipped if waiting else 0), waiting.start if waiting else self.told, "")
+            self._lag = Lag(
+                skipped + (waiting.skipped if waiting else 0), waiting.start if waiting else self.live.told, ""
+            )
 
     def _drop_finished(self) -> None:
         for replay in [replay for replay in self._replays if not replay.remaining]:

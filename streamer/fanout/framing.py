@@ -14,13 +14,13 @@ _SHORT = 126  # payloads below this length carry it in the second byte
 _MEDIUM = 1 << 16
 
 
-def header(length: int) -> bytes:
-    """The header of an unmasked text frame whose payload has `length` bytes."""
+def header(length: int, first: int = FIN_TEXT) -> bytes:
+    """The header of an unmasked frame whose payload has `length` bytes; `first` is its first byte."""
     if length < _SHORT:
-        return bytes((FIN_TEXT, length))
+        return bytes((first, length))
     if length < _MEDIUM:
-        return struct.pack("!BBH", FIN_TEXT, 126, length)
-    return struct.pack("!BBQ", FIN_TEXT, 127, length)
+        return struct.pack("!BBH", first, 126, length)
+    return struct.pack("!BBQ", first, 127, length)
 
 
 def text_frame(payload: bytes) -> bytes:

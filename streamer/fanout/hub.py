@@ -1,19 +1,24 @@
 # -*- test-case-name: tests.unit.test_fanout_cohort -*-
-"""The journal, the cohorts that read it, and who must be woken. One for each relay.
+"""The journal, the cohorts that read it, and who must be served. One for each relay.
 
 What an event costs does not depend on how many clients there are: it is matched once per cohort whose first topic
-word could fit (a deletion concerns all), and waking is left to a tick that visits the members of those cohorts only.
+word could fit (a deletion concerns all). Serving is left to a tick, `flush`, that visits those cohorts only: their
+fronts are written to, and whoever else reads them is woken.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import attrs
 
 from streamer.errors import DecodeError
 from streamer.fanout.cohort import Cohort, Frames
+from streamer.fanout.encoding import Encoding
+from streamer.fanout.front import Front, Reader
 from streamer.fanout.journal import Journal
 from streamer.fanout.logged import Logged
 from streamer.fanout.topics import first_words
@@ -27,7 +32,9 @@ from streamer.metrics import (
     Metrics,
 )
 
-Wake = Callable[[], None]
+if TYPE_CHECKING:
+    from streamer.fanout.live import Live
+
 _ANY = ""  # the bucket of cohorts that want events whatever their first word; no topic word is empty
 
 
@@ -41,11 +48,15 @@ class Hub:
     _frames: Frames = attrs.field(factory=Frames)
     _made: int = 0
     _by_word: dict[str, dict[Cohort, None]] = attrs.field(factory=dict)
-    _members: dict[Cohort, dict[Wake, None]] = attrs.field(factory=dict)
+    _watchers: dict[Cohort, dict[Live, None]] = attrs.field(factory=dict)
+    _fronts: dict[Cohort, dict[Encoding, Front]] = attrs.field(factory=dict)
     _touched: dict[Cohort, None] = attrs.field(factory=dict)
+    _waiting: dict[Reader, None] = attrs.field(factory=dict)  # those that have more than fitted into their turn
+    _writing: deque[Front] = attrs.field(factory=deque)  # of the tick under way
+    _waking: deque[Reader] = attrs.field(factory=deque)  # of the tick under way
 
     def append(self, entry: Entry) -> bool:
-        """Take the next entry of the log. Whether anybody is to be woken: call `due` soon."""
+        """Take the next entry of the log. Whether anybody is to be served: call `flush` soon."""
         journal = self.journal
         floor, rewritten = journal.floor, journal.rewritten
         try:
@@ -64,7 +75,7 @@ class Hub:
             self._frames.clear()
         place = journal.head - 1
         for cohort in self._concerned(logged):
-            if cohort.offer(place, logged) and cohort in self._members:
+            if cohort.offer(place, logged):
                 self._touched[cohort] = None
         return bool(self._touched)
 
@@ -75,11 +86,38 @@ class Hub:
         word = logged.topic.partition(".")[0]
         return itertools.chain(self._by_word.get(word, ()), self._by_word.get(_ANY, ()))
 
-    def due(self) -> list[Wake]:
-        """Whoever has something new to read since the last call."""
-        wakes = [wake for cohort in self._touched for wake in self._members.get(cohort, ())]
+    def flush(self, budget: int, now: float) -> bool:
+        """Serve at most `budget` clients of those that have something new to read.
+
+        Returns:
+            Whether there may be more to do: call it again in another turn.
+        """
+        writing, waking = self._writing, self._waking
+        if not writing and not waking:
+            self._gather()
+        while budget > 0:
+            if writing:
+                budget = writing[0].flush(budget, now)
+                if budget > 0:
+                    writing.popleft()
+            elif waking:
+                waking.popleft().wake()
+                budget -= 1
+            else:
+                break
+        return bool(writing or waking or self._touched or self._waiting)
+
+    def later(self, reader: Reader) -> None:
+        """Wake a client with the next `flush`, for it has more to read."""
+        self._waiting[reader] = None
+
+    def _gather(self) -> None:
+        for cohort in self._touched:
+            self._writing.extend(front for front in self._fronts.get(cohort, {}).values() if front.busy)
+            self._waking.extend(live.reader for live in self._watchers.get(cohort, ()))
         self._touched.clear()
-        return wakes
+        self._waking.extend(self._waiting)
+        self._waiting.clear()
 
     def enter(self, patterns: frozenset[str]) -> Cohort:
         """The cohort of these patterns, to be given back with `leave`."""
@@ -99,22 +137,30 @@ class Hub:
             return
         del self._cohorts[cohort.patterns]
         self._touched.pop(cohort, None)
+        self._fronts.pop(cohort, None)
         for word in first_words(cohort.patterns) or {_ANY}:
             bucket = self._by_word[word]
             del bucket[cohort]
             if not bucket:
                 del self._by_word[word]
 
-    def watch(self, cohort: Cohort, wake: Wake) -> None:
-        """Have `wake` called when the cohort gets an event."""
-        self._members.setdefault(cohort, {})[wake] = None
+    def watch(self, cohort: Cohort, live: Live) -> None:
+        """Have the client woken when the cohort gets an event."""
+        self._watchers.setdefault(cohort, {})[live] = None
 
-    def unwatch(self, cohort: Cohort, wake: Wake) -> None:
+    def unwatch(self, cohort: Cohort, live: Live) -> None:
         """Undo `watch`."""
-        members = self._members[cohort]
-        del members[wake]
-        if not members:
-            del self._members[cohort]
+        watchers = self._watchers[cohort]
+        del watchers[live]
+        if not watchers:
+            del self._watchers[cohort]
+
+    def front(self, cohort: Cohort, encoding: Encoding) -> Front:
+        """Those who have been given all that a cohort has, in that encoding."""
+        fronts = self._fronts.setdefault(cohort, {})
+        if encoding not in fronts:
+            fronts[encoding] = Front(cohort, encoding, self.metrics)
+        return fronts[encoding]
 
     @property
     def cohorts(self) -> int:

@@ -16,6 +16,7 @@ import attrs
 
 from streamer.fanout.cohort import FRAME_LIMIT
 from streamer.fanout.journal import Journal
+from streamer.fanout.logged import Logged
 from streamer.fanout.marks import Marks, places
 from streamer.fanout.subscription import Subscription
 
@@ -89,15 +90,15 @@ class Replay:
         self._next = bisect_left(self._places, self._journal.floor, before)
         return self._next - before
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[Logged]:
         """The next events, at most `FRAME_LIMIT` bytes unless one alone is longer. Not for a lost replay."""
-        chosen: list[bytes] = []
+        chosen: list[Logged] = []
         size = 0
         for index in range(self._next, len(self._places)):
-            event = self._journal[self._places[index]].event
-            size += len(event) + 1
+            logged = self._journal[self._places[index]]
+            size += len(logged.event) + 1
             if chosen and size > FRAME_LIMIT:
                 break
-            chosen.append(event)
+            chosen.append(logged)
         self._next += len(chosen)
         return chosen

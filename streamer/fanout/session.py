@@ -15,18 +15,16 @@ import attrs
 from streamer.errors import ClientError
 from streamer.fanout import protocol
 from streamer.fanout.bucket import Bucket
-from streamer.fanout.cohort import Batch
-from streamer.fanout.flow import Flow, Output, Turn
+from streamer.fanout.encoding import RELAY, Encoding
+from streamer.fanout.feed import HEARTBEAT, Feed
 from streamer.fanout.framing import text_frame
-from streamer.fanout.hub import Hub, Wake
+from streamer.fanout.front import Reader
+from streamer.fanout.hub import Hub
 from streamer.fanout.parking import Parked
 from streamer.fanout.protocol import Close
 from streamer.fanout.start import Start, after
 from streamer.fanout.verbs import PHASES, Phase, begun
-from streamer.metrics import DELIVERED, FRAMES, SKIPPED, Metrics
 
-HEARTBEAT = 25.0  # seconds
-BEAT_MARGIN = 0.2  # of the heartbeat: how early a `pos` is sent, for beats come on a coarse timer
 DRAIN_SPREAD = 5000  # ms over which the clients of a stopping relay are told to spread
 _DRAIN_STEP = 1663  # ms, prime to the spread: neighbours in number are far apart in time
 
@@ -37,31 +35,30 @@ class Session:
 
     Args:
         number: unique among the sessions of this process.
-        wake: called from the hub's tick when there may be something to pull.
+        reader: woken from the hub's tick when there may be something to pull, or given the next frame in it.
         opened: seconds since the epoch.
         heartbeat: seconds within which the client is told its position, whatever happens.
+        encoding: plain, or deflated for who negotiated it.
     """
 
     number: int
     hub: Hub
-    wake: Wake
+    reader: Reader
     opened: float
     heartbeat: float = HEARTBEAT
+    encoding: Encoding = RELAY
     phase: Phase = Phase.NEW
-    _flow: Flow = attrs.field(init=False, repr=False)
+    feed: Feed = attrs.field(init=False, repr=False)
     _bucket: Bucket = attrs.field(init=False, repr=False)
     _work: Bucket = attrs.field(init=False, repr=False)  # what `sub` and `unsub` may cost
     _parked: Parked = attrs.field(factory=Parked, repr=False)
-    _told: float = attrs.field(init=False)  # when the client was last told a position
     _resume: str | None = None
     _resume_until: float = 0.0
 
     def __attrs_post_init__(self) -> None:
-        head = self.hub.journal.position(self.hub.journal.head)
-        self._flow = Flow(self.hub, self.wake, head)
+        self.feed = Feed(self.hub, self.reader, self.opened, self.heartbeat, self.encoding)
         self._bucket = Bucket(protocol.COMMAND_RATE, protocol.COMMAND_BURST, self.opened)
         self._work = Bucket(protocol.COMMAND_RATE, protocol.COMMAND_BURST, self.opened)
-        self._told = self.opened
 
     def allow(self, now: float) -> None:
         """Count one frame of the client's against its rate.
@@ -83,7 +80,7 @@ class Session:
             ClientError: the connection must be closed with its `close`.
         """
         self.allow(now)
-        self.insist()
+        self.feed.insist()
         try:
             command = protocol.read(text)
         except protocol.Misread as error:
@@ -104,23 +101,8 @@ class Session:
             return self._answer([text_frame(protocol.error_payload(n, error))])
 
     def pull(self, budget: int, now: float) -> bytes | None:
-        """The next bytes to write, whole frames, as many as fit into `budget` but at least one.
-
-        Returns:
-            None where there is nothing now; `wake` is called when that changes.
-
-        Raises:
-            ClientError: close with 4108; a strict subscription cannot be kept.
-        """
-        chosen: list[bytes] = []
-        while budget > 0 and (output := self._flow.pull()) is not None:
-            data = _written(output, self.hub.metrics, self._flow.strict)
-            self._told = now
-            budget -= len(data)
-            chosen.append(data)
-        if len(chosen) > 1:
-            return b"".join(chosen)
-        return chosen[0] if chosen else None
+        """The next bytes to write; see `Feed.pull`."""
+        return self.feed.pull(budget, now)
 
     def beat(self, now: float) -> list[bytes]:
         """What time alone makes due: a `welcome` after silence, a `pos` before the heartbeat is over, parked `subd`.
@@ -128,17 +110,14 @@ class Session:
         Raises:
             ClientError: close with 4108; a strict subscription cannot be kept.
         """
-        self.insist()
+        self.feed.insist()
         if self.phase is Phase.NEW and now - self.opened >= protocol.HELLO_WAIT:
             return self._answer([])
         if self._parked and (due := self._parked.due(self.hub.journal, now)):
             return self._charged(lambda: [frame for asked in due for frame in begun(self, asked)])
-        if self.phase is Phase.CLOSED or now - self._told < self.heartbeat * (1 - BEAT_MARGIN):
+        if self.phase is Phase.CLOSED or not self.feed.position_due(now):
             return []
-        self._told = now
-        flow = self._flow
-        flow.told = flow.position() if flow.subscriptions else self._place(now)
-        return self._answer([text_frame(protocol.position_payload(flow.told))])
+        return self._answer([self.feed.position(now, None if self.feed.flow.subscriptions else self._place(now))])
 
     def draining(self) -> bytes:
         """The relay is about to stop; the clients are spread, so that they do not all come back at once."""
@@ -148,17 +127,7 @@ class Session:
         """Let go of everything shared; nothing is pulled after it."""
         self.phase = Phase.CLOSED
         self._parked.clear()
-        self._flow.close()
-
-    def insist(self) -> None:
-        """See that strict subscriptions were kept so far; before anything is said that would hide that they were not.
-
-        Raises:
-            ClientError: close with 4108.
-        """
-        if self._flow.strict and (skipped := self._flow.lagging):
-            self.hub.metrics.add(SKIPPED, by=skipped)
-            raise _slow(skipped)
+        self.feed.close()
 
     def _charged(self, handle: Callable[[], list[bytes]], now: float | None = None) -> list[bytes]:
         """Do what may make work, and charge for it; where `now` is given, only if earlier work is paid for."""
@@ -182,7 +151,7 @@ class Session:
     def _welcome(self, recovery: dict[str, Any]) -> bytes:
         facts = {
             "session": f"s{self.number}",
-            "position": self._flow.told,
+            "position": self.feed.flow.live.told,
             "heartbeat": self.heartbeat,
             "limits": protocol.limits(),
         }
@@ -194,23 +163,3 @@ class Session:
         resume = self._resume if now < self._resume_until else None
         start = Start(journal.head) if resume is None else after(journal, resume)
         return journal.position(start.place)
-
-
-def _written(output: Output, metrics: Metrics, strict: bool) -> bytes:
-    """The frame for what the flow gave out."""
-    metrics.add(FRAMES)
-    if isinstance(output, Batch):
-        metrics.add(DELIVERED, by=output.events)
-        return output.data
-    if isinstance(output, Turn):
-        return text_frame(protocol.position_payload(output.position))
-    metrics.add(SKIPPED, by=output.skipped)
-    if strict:
-        raise _slow(output.skipped)
-    facts = {"skipped": output.skipped, "from": output.start, "to": output.end, "why": "slow"}
-    return text_frame(protocol.payload("lag", facts))
-
-
-def _slow(skipped: int) -> ClientError:
-    sentence = f"you read too slowly: {skipped} events have left the relay's memory"
-    return ClientError("slow", sentence, close=Close.SLOW, retry=True)

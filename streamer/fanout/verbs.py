@@ -11,8 +11,7 @@ from streamer.errors import ClientError
 from streamer.fanout import protocol
 from streamer.fanout.framing import text_frame
 from streamer.fanout.parking import Asked
-from streamer.fanout.start import after, begin
-from streamer.fanout.subscription import Subscription
+from streamer.fanout.start import after
 from streamer.fanout.topics import check_patterns
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def _hello(session: Session, command: protocol.Hello, now: float) -> list[bytes]
         session._resume, session._resume_until = resume, now + protocol.RESUME_WINDOW
         if not session.hub.journal.ahead(resume):
             recovery = after(session.hub.journal, resume).facts()
-    session._flow.told = session._place(now)
+    session.feed.flow.live.told = session._place(now)
     session.phase = Phase.GREETED
     return [session._welcome(recovery)]
 
@@ -45,7 +44,7 @@ def _late_hello(session: Session, command: protocol.Hello, now: float) -> list[b
 
 
 def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
-    wish, flow, parked = command.wish, session._flow, session._parked
+    wish, flow, parked = command.wish, session.feed.flow, session._parked
     if wish.policy == "conflate":
         raise ClientError("unsupported", "the policy conflate is not served yet; use skip or strict")
     if wish.id in flow.subscriptions or wish.id in parked:
@@ -71,13 +70,9 @@ def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
 
 def begun(session: Session, asked: Asked) -> list[bytes]:
     """Begin a subscription; its answer."""
-    wish, flow, hub = asked.command.wish, session._flow, session.hub
-    cohort = hub.enter(asked.patterns)
-    start = begin(hub.journal, cohort, asked.since, wish.last)
-    replayed = flow.add(Subscription(wish.id, cohort, wish.policy == "strict", start.place))
-    flow.told = flow.position()
-    facts = {"id": wish.id, "position": flow.told, "replayed": replayed} | start.facts()
-    answers = session._answer([text_frame(protocol.payload("subd", asked.command.n, facts))])
+    wish = asked.command.wish
+    facts = session.feed.subscribe(wish.id, asked.patterns, asked.since, wish.last, wish.policy)
+    answers = session._answer([text_frame(protocol.payload("subd", asked.command.n, {"id": wish.id} | facts))])
     session.phase = Phase.FOLLOWING
     return answers
 
@@ -86,9 +81,9 @@ def _unsub(session: Session, command: protocol.Unsub, now: float) -> list[bytes]
     answers: list[bytes] = []
     if command.id in session._parked:
         answers = begun(session, session._parked.pop(command.id))
-    if command.id not in session._flow.subscriptions:
+    if command.id not in session.feed.flow.subscriptions:
         raise ClientError("unknown-id", f"there is no subscription {command.id!r} on this connection")
-    session._flow.remove(command.id)
+    session.feed.flow.remove(command.id)
     return session._answer([*answers, text_frame(protocol.payload("unsubd", command.n, {"id": command.id}))])
 
 

@@ -1,25 +1,43 @@
 # -*- test-case-name: tests.unit.test_net_websocket -*-
-"""All open websocket clients: made, woken, kept alive and sent away together."""
+"""All open clients, whatever their face: served, kept alive and sent away together."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from streamer.fanout.feed import HEARTBEAT
+from streamer.fanout.front import Reader
 from streamer.fanout.hub import Hub
 from streamer.fanout.protocol import Close
-from streamer.fanout.session import HEARTBEAT, Session
 from streamer.message import Entry
-from streamer.metrics import CLIENTS, CLOSED
-from streamer.net.flush import SWEEP, Flusher
-from streamer.net.websocket import ABORT_AFTER, DEAD_AFTER, FACE, PING_AFTER, STUCK_AFTER, RelayProtocol
+from streamer.metrics import CLIENTS
+from streamer.net.flush import Flusher
 
+SWEEP = 1.0  # seconds between looks at one client's clocks
+SLICES = 10  # of a sweep, so that thousands of clients are not looked at in one turn
+ABORT_AFTER = 10.0  # seconds after our close frame in which the client may answer it
 STOP_WITHIN = 3.0  # seconds a client has to answer our close frame when the relay stops
-DEAD = "1006"  # the close code that stands for an abort; RFC 6455 forbids sending it
+
+
+class Client(Protocol):
+    """One client's connection, as its face has it."""
+
+    face: str  # the metrics' label
+
+    def check(self, now: float, patience: float) -> None:
+        """Do what time alone makes due; cut what has been silent or stuck too long, or closing for `patience`."""
+
+    def announce(self, in_ms: int) -> None:
+        """Say, where the face has a word for it, that the relay is about to stop."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection in the face's own way."""
 
 
 @attrs.define(eq=False)
@@ -27,25 +45,30 @@ class Clients:
     """The open connections of one relay.
 
     Args:
-        heartbeat: seconds, see `fanout.session`.
+        heartbeat: seconds, see `fanout.feed`.
     """
 
     hub: Hub
     clock: IReactorTime
     heartbeat: float = HEARTBEAT
-    _open: dict[RelayProtocol, None] = attrs.field(factory=dict)
+    _open: list[dict[Client, None]] = attrs.field(factory=lambda: [{} for _ in range(SLICES)])
+    _slices: dict[Client, int] = attrs.field(factory=dict)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     _flusher: Flusher = attrs.field(init=False)
     _sweeping: IDelayedCall | None = None
+    _swept: float = 0.0
+    _slice: int = 0  # the one that is looked at next
     _gone: Deferred[None] | None = None  # while stopping: fires when the last one is gone
     _patience: float = ABORT_AFTER
-    _more: dict[Callable[[], None], None] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._flusher = Flusher(self.clock, self._due)
+        self._flusher = Flusher(self.clock, self.hub.flush, self.hub.metrics)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._slices)
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(list(self._slices))
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -53,27 +76,30 @@ class Clients:
 
     def append(self, entry: Entry) -> None:
         """Take the next entry of the log, and have it written to those who want it."""
-        if self.hub.append(entry):
+        if self.hub.append(entry) and self._slices:
             self._flusher.soon()
 
-    def later(self, wake: Callable[[], None]) -> None:
-        """Call `wake` in one of the next turns of the reactor."""
-        self._more[wake] = None
+    def later(self, reader: Reader) -> None:
+        """Wake a client in one of the next turns of the reactor."""
+        self.hub.later(reader)
         self._flusher.soon()
 
-    def opened(self, protocol: RelayProtocol) -> Session:
-        """A client's handshake is done."""
-        self._open[protocol] = None
-        self.hub.metrics.add(CLIENTS, FACE)
+    def opened(self, client: Client) -> int:
+        """A client is there; returns its number, unique in this process."""
+        number = next(self._numbers)
+        self._slices[client] = number % SLICES
+        self._open[number % SLICES][client] = None
+        self.hub.metrics.add(CLIENTS, client.face)
         if self._sweeping is None:
-            self._sweeping = self.clock.callLater(SWEEP, self._sweep)
-        return Session(next(self._numbers), self.hub, protocol.pull, self.now(), self.heartbeat)
+            self._swept = self.now()
+            self._sweeping = self.clock.callLater(SWEEP / SLICES, self._sweep)
+        return number
 
-    def closed(self, protocol: RelayProtocol) -> None:
+    def closed(self, client: Client) -> None:
         """A client's connection is over, however that came."""
-        del self._open[protocol]
-        self.hub.metrics.add(CLIENTS, FACE, by=-1)
-        if not self._open:
+        del self._open[self._slices.pop(client)][client]
+        self.hub.metrics.add(CLIENTS, client.face, by=-1)
+        if not self._slices:
             self._settle()
 
     def stop(self) -> Deferred[None]:
@@ -84,11 +110,10 @@ class Clients:
         """
         gone = self._gone = Deferred()
         self._patience = STOP_WITHIN
-        for protocol in list(self._open):
-            if protocol.session is not None:
-                protocol.answer([protocol.session.draining()])
-            protocol.end(Close.RESTARTING, "the relay restarts; reconnect after a random wait")
-        if not self._open:
+        for client in self:
+            client.announce(0)
+            client.end(Close.RESTARTING, "the relay restarts; reconnect after a random wait")
+        if not self._slices:
             self._settle()
         return gone
 
@@ -97,32 +122,19 @@ class Clients:
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
-        self._more.clear()
         self._flusher.stop()
         if self._gone is not None:
             gone, self._gone = self._gone, None
             gone.callback(None)
 
-    def _due(self) -> list[Callable[[], None]]:
-        more, self._more = self._more, {}
-        return [*more, *self.hub.due()]
-
     def _sweep(self) -> None:
+        """Look at as many slices as time has passed for."""
         now = self.now()
-        self._sweeping = self.clock.callLater(SWEEP, self._sweep)
-        for protocol in list(self._open):
-            silence = now - protocol.heard
-            if protocol.closing:
-                if now - protocol.closing >= self._patience:
-                    protocol.transport.abortConnection()  # Autobahn's dropConnection does nothing by now
-            elif silence >= DEAD_AFTER or (protocol.paused and now - protocol.paused_since >= STUCK_AFTER):
-                self.hub.metrics.add(CLOSED, DEAD)
-                protocol.transport.abortConnection()
-            else:
-                self._keep_alive(protocol, silence, now)
-
-    def _keep_alive(self, protocol: RelayProtocol, silence: float, now: float) -> None:
-        if silence >= PING_AFTER and not protocol.pinged:
-            protocol.pinged = True
-            protocol.sendPing()
-        protocol.beat(now)
+        self._sweeping = self.clock.callLater(SWEEP / SLICES, self._sweep)
+        passed = int((now - self._swept) / SWEEP * SLICES + 0.5)
+        self._swept = now
+        for _ in range(min(SLICES, max(1, passed))):
+            clients, self._slice = self._open[self._slice], (self._slice + 1) % SLICES
+            for client in list(clients):
+                if client in clients:
+                    client.check(now, self._patience)

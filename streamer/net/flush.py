@@ -8,53 +8,57 @@ load, at most one flush every `TICK`.
 
 from __future__ import annotations
 
-from collections import deque
+import time
 from collections.abc import Callable
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from streamer.metrics import FANOUT_CPU, Metrics
+
 TICK = 0.01  # seconds; what an event may wait for company
 TURN_LIMIT = 1000  # clients written to before other parties of the reactor get a turn
-SWEEP = 1.0  # seconds between looks at the clients' clocks
 
-Wake = Callable[[], None]
+Flush = Callable[[int, float], bool]
 
 
 @attrs.define(eq=False)
 class Flusher:
-    """Calls whoever is due.
+    """Calls whoever writes to the clients.
 
     Args:
-        due: gives those that have something new to read; called once per tick.
+        flush: `Hub.flush`.
+        cpu: seconds of CPU used by this thread so far.
     """
 
     _clock: IReactorTime
-    _due: Callable[[], list[Wake]]
+    _flush: Flush
+    _metrics: Metrics
+    _cpu: Callable[[], float] = time.thread_time
     _call: IDelayedCall | None = None
-    _waiting: deque[Wake] = attrs.field(factory=deque)
     _flushed: float = float("-inf")
+    _unfinished: bool = False  # the tick's clients did not fit into one turn
 
     def soon(self) -> None:
         """There is something to read; flush at once, or when the tick is over."""
         if self._call is None:
             since = self._clock.seconds() - self._flushed
             delay = 0.0 if since < 0 else max(0.0, TICK - since)  # a clock that was set back makes nobody wait
-            self._call = self._clock.callLater(delay, self._flush)
+            self._call = self._clock.callLater(delay, self._turn)
 
     def stop(self) -> None:
-        """Forget what is waiting."""
-        self._waiting.clear()
+        """Nobody is there to write to."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def _flush(self) -> None:
+    def _turn(self) -> None:
         self._call = None
-        self._flushed = self._clock.seconds()
-        if not self._waiting:
-            self._waiting.extend(self._due())
-        for _ in range(min(TURN_LIMIT, len(self._waiting))):
-            self._waiting.popleft()()
-        if self._waiting:
-            self._call = self._clock.callLater(0, self._flush)
+        now = self._clock.seconds()
+        if not self._unfinished:
+            self._flushed = now
+        began = self._cpu()
+        self._unfinished = self._flush(TURN_LIMIT, now)
+        self._metrics.add(FANOUT_CPU, by=self._cpu() - began)
+        if self._unfinished and self._call is None:
+            self._call = self._clock.callLater(0, self._turn)

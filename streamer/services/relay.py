@@ -22,6 +22,7 @@ from streamer.metrics import Metrics
 from streamer.net.admission import Admission
 from streamer.net.clients import Clients
 from streamer.net.headers import GuardedSite
+from streamer.net.outlet import tune
 from streamer.net.site import relay_site
 from streamer.net.upgrade import Upgrade
 from streamer.net.websocket import RelayFactory
@@ -111,6 +112,7 @@ class RelayService(Service):
         endpoint = serverFromString(self._reactor, self._settings.listen)
         try:
             self._listening = await endpoint.listen(self._site)
+            tune(self._listening)
         except CancelledError:
             raise
         except Exception as error:
@@ -165,7 +167,7 @@ class RelayService(Service):
 
     def _make_site(self, metrics: Metrics) -> GuardedSite:
         settings = self._settings
-        factory = RelayFactory(self._clients, self._admission, self._reactor)
+        factory = RelayFactory(self._clients, self._admission, self._reactor, settings.compression)
         return relay_site(
             pages=FilePath(str(self._pages)),
             config={"title": settings.title, "ws": "ws", "heartbeat": settings.heartbeat},

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import struct
+import zlib
 from typing import Any
 
 from twisted.internet.protocol import Protocol, connectionDone
@@ -18,6 +19,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 MASK = b"\x01\x02\x03\x04"  # RFC 6455 wants it random for the sake of proxies; there are none here
 KEY = base64.b64encode(b"0123456789abcdef").decode()
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+RSV1 = 0x40
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -27,6 +29,7 @@ class RelayClient(Protocol):
     Args:
         origin: sent when given.
         offer: subprotocols.
+        deflate: offer permessage-deflate; the window is kept from message to message, as a client may.
 
     Attributes:
         head: the server's answer to the handshake, None until it is there.
@@ -34,7 +37,9 @@ class RelayClient(Protocol):
         code: of the server's close frame.
     """
 
-    def __init__(self, origin: str | None = None, offer: str | None = "relay.v1.json", path: str = "/ws") -> None:
+    def __init__(
+        self, origin: str | None = None, offer: str | None = "relay.v1.json", path: str = "/ws", deflate: bool = False
+    ) -> None:
         self.origin = origin
         self.offer = offer
         self.path = path
@@ -45,6 +50,8 @@ class RelayClient(Protocol):
         self.code: int | None = None
         self.reason = ""
         self.lost = False
+        self.deflated = 0  # messages that were
+        self._inflate = zlib.decompressobj(-15) if deflate else None
         self._buffer = b""
 
     def connectionMade(self) -> None:
@@ -56,8 +63,9 @@ class RelayClient(Protocol):
             "Connection: keep-alive, Upgrade",
             f"Sec-WebSocket-Key: {KEY}",
             "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         ]
+        if self._inflate is not None:
+            lines.append("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
         if self.offer is not None:
             lines.append(f"Sec-WebSocket-Protocol: {self.offer}")
         if self.origin is not None:
@@ -135,6 +143,9 @@ class RelayClient(Protocol):
     def _take(self, first: int, payload: bytes) -> None:
         if first == 0x80 | TEXT:
             self.frames.append(json.loads(payload))
+        elif first == 0x80 | RSV1 | TEXT and self._inflate is not None:
+            self.deflated += 1
+            self.frames.append(json.loads(self._inflate.decompress(payload + b"\x00\x00\xff\xff")))
         elif first == 0x80 | PING:
             self.pings.append(payload)
         elif first == 0x80 | PONG:

@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,8 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.fanout import cohort as module
 from streamer.fanout.cohort import Cohort
 from streamer.fanout.cursor import Cursor
+from streamer.fanout.encoding import RELAY
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
+from streamer.fanout.live import Live
 from streamer.message import Entry
 from streamer.metrics import BAD_EVENTS, JOURNAL_ENTRIES, JOURNAL_EVICTED, REPEATED_EVENTS, Metrics
 from streamer.testing.relay_events import entry, message
@@ -25,6 +28,26 @@ def hub(limit: int = 1000) -> Hub:
 def fill(to: Hub, topics: str, start: int = 0) -> None:
     for offset, topic in enumerate(topics, start):
         to.append(entry(offset, topic))
+
+
+@attrs.define(eq=False)
+class Named:
+    """A socket's side that notes when it is woken."""
+
+    name: str
+    calls: list[str]
+
+    def wake(self) -> None:
+        """See `Reader`."""
+        self.calls.append(self.name)
+
+    def deliver(self, data: bytes) -> None:
+        """See `Reader`."""
+        raise AssertionError("who watches is woken, and given nothing unasked")
+
+
+def watch(to: Hub, patterns: frozenset[str], calls: list[str], name: str) -> None:
+    to.watch(to.enter(patterns), Live(to, Named(name, calls), RELAY, ""))
 
 
 def read(cursor: Cursor) -> list[int]:
@@ -156,23 +179,22 @@ class HubTests(SynchronousTestCase):
         rig = hub()
         calls: list[str] = []
         for name, patterns in (("a", ["a.#"]), ("b", ["b"]), ("all", ["#"])):
-            rig.watch(rig.enter(frozenset(patterns)), lambda name=name: calls.append(name))
+            watch(rig, frozenset(patterns), calls, name)
         self.assertTrue(rig.append(entry(1, "a.x")))
         self.assertTrue(rig.append(entry(2, "a.y")))
-        for wake in rig.due():
-            wake()
+        self.assertFalse(rig.flush(100, 0.0))
         self.assertEqual(sorted(calls), ["a", "all"])
-        self.assertEqual(rig.due(), [])
+        self.assertFalse(rig.flush(100, 0.0))
+        self.assertEqual(sorted(calls), ["a", "all"])
 
     def test_deletions_reach_everybody(self) -> None:
         """A deletion wakes whoever follows anything, whatever the first word of its patterns."""
         rig = hub()
         calls: list[str] = []
         for name in ("a.#", "b", "#"):
-            rig.watch(rig.enter(frozenset([name])), lambda name=name: calls.append(name))
+            watch(rig, frozenset([name]), calls, name)
         self.assertTrue(rig.append(entry(1, "delete.x", kind="delete", id="9")))
-        for wake in rig.due():
-            wake()
+        self.assertFalse(rig.flush(100, 0.0))
         self.assertEqual(sorted(calls), ["#", "a.#", "b"])
 
     def test_deleted_frames(self) -> None:
@@ -189,10 +211,9 @@ class HubTests(SynchronousTestCase):
         rig = hub()
         calls: list[str] = []
         for name in ("a.#", "b"):
-            rig.watch(rig.enter(frozenset([name])), lambda name=name: calls.append(name))
+            watch(rig, frozenset([name]), calls, name)
         self.assertTrue(rig.append(entry(1, "scrub.x", kind="scrub", author="7", up_to="9")))
-        for wake in rig.due():
-            wake()
+        self.assertFalse(rig.flush(100, 0.0))
         self.assertEqual(sorted(calls), ["a.#", "b"])
 
     def test_scrubbed_frames(self) -> None:

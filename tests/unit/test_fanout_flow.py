@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.fanout import cohort as cohort_module
 from streamer.fanout import replay as replay_module
 from streamer.fanout.cohort import Batch
+from streamer.fanout.encoding import RELAY
 from streamer.fanout.flow import Flow, Lag, Turn
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
@@ -27,13 +28,15 @@ STEPS = st.lists(
         st.tuples(st.just("sub"), st.sampled_from(PATTERNS), st.integers(0, 30)),
         st.tuples(st.just("unsub"), st.integers(0, 5)),
         st.tuples(st.just("pull"), st.integers(1, 3)),
+        st.tuples(st.just("tick")),
+        st.tuples(st.just("full")),
     ),
     max_size=60,
 )
 
 
-def offsets_of(batch: Batch) -> list[int]:
-    text = batch.data[batch.data.index(b"[") :]
+def offsets_of(data: bytes) -> list[int]:
+    text = data[data.index(b"[") :]
     return [int(event["id"].partition(":")[2]) for event in json.loads(text)[2]]
 
 
@@ -51,7 +54,7 @@ class Rig:
 
     def __init__(self, entries_limit: int) -> None:
         self.hub = Hub(Journal(entries_limit=entries_limit), Metrics())
-        self.flow = Flow(self.hub, lambda: None, "")
+        self.flow = Flow(self.hub, self, RELAY, "")
         self.topics: list[str] = []
         self.owed: set[int] = set()
         self.sent: list[int] = []
@@ -93,21 +96,46 @@ class Rig:
         wanted = {place for known, begun in self.starts.values() for place in self.matching(known, begun)}
         self.owed &= wanted
 
+    def tick(self) -> None:
+        """What a tick writes by itself."""
+        while self.hub.flush(1, 0.0):
+            pass
+
+    def full(self) -> None:
+        """The socket takes no more."""
+        self.flow.live.fall_behind()
+
+    def wake(self) -> None:
+        """See `Reader`; pulling is a step of its own here."""
+
+    def deliver(self, data: bytes) -> None:
+        """A frame that came by itself."""
+        self.taken(data)
+        position = json.loads(data[data.index(b"[") :])[1]
+        assert position == self.flow.live.told
+        self.resumable(position)
+
+    def taken(self, data: bytes) -> int:
+        offsets = offsets_of(data)
+        for offset in offsets:
+            assert offset in self.owed, f"{offset} was sent and not owed"
+            self.owed.remove(offset)
+            self.sent.append(offset)
+        assert offsets == sorted(offsets)
+        return len(offsets)
+
+    def resumable(self, position: str) -> None:
+        place = self.hub.journal.locate(position).place
+        assert place is not None
+        assert self.hub.journal.floor or all(owed >= place for owed in self.owed), (
+            "who resumes from this frame loses an event"
+        )
+
     def pull(self) -> bool:
         output = self.flow.pull()
         if isinstance(output, Batch):
-            offsets = offsets_of(output)
-            assert len(offsets) == output.events
-            for offset in offsets:
-                assert offset in self.owed, f"{offset} was sent and not owed"
-                self.owed.remove(offset)
-                self.sent.append(offset)
-            assert offsets == sorted(offsets)
-            place = self.hub.journal.locate(output.position).place
-            assert place is not None
-            assert self.hub.journal.floor or all(owed >= place for owed in self.owed), (
-                "who resumes from this frame loses an event"
-            )
+            assert self.taken(output.data) == output.events
+            self.resumable(output.position)
         elif isinstance(output, Lag):
             self.skipped += output.skipped
         return output is not None
@@ -161,6 +189,10 @@ class FlowTests(SynchronousTestCase):
                 assert all(offset >= place for offset in rig.owed), "the position is past what is still owed"
             else:
                 getattr(rig, name)(*arguments)
+        while rig.pull():
+            pass
+        rig.append("c")
+        rig.tick()
         while rig.pull():
             pass
         self.assertEqual(rig.owed, set())
@@ -219,7 +251,7 @@ class FlowTests(SynchronousTestCase):
             elif name == "pull":
                 output = rig.flow.pull()
                 if isinstance(output, Batch):
-                    for offset in offsets_of(output):
+                    for offset in offsets_of(output.data):
                         wanted = [p for p, start in rig.starts.values() if start <= offset]
                         assert any(wants(patterns, rig.topics[offset]) for patterns in wanted)
                 rig.position()
@@ -237,11 +269,11 @@ class FlowTests(SynchronousTestCase):
         rig.sub(frozenset(["a.*"]), 30)
         batch = rig.flow.pull()
         assert isinstance(batch, Batch)
-        self.assertEqual(offsets_of(batch), [0, 1])
+        self.assertEqual(offsets_of(batch.data), [0, 1])
         self.assertEqual(batch.position, rig.hub.journal.position(2))
         deletion = rig.flow.pull()
         assert isinstance(deletion, Batch)
-        self.assertEqual(offsets_of(deletion), [5])
+        self.assertEqual(offsets_of(deletion.data), [5])
         self.assertIsNone(rig.flow.pull())
 
     def test_replay_beside_live(self) -> None:
@@ -255,7 +287,7 @@ class FlowTests(SynchronousTestCase):
         rig.sub(frozenset(["*.x"]), 30)
         replay = rig.flow.pull()
         assert isinstance(replay, Batch)
-        self.assertEqual(offsets_of(replay), [2])
+        self.assertEqual(offsets_of(replay.data), [2])
         self.assertEqual(rig.flow.pull(), Turn(rig.hub.journal.position(6)))
         self.assertIsNone(rig.flow.pull())
 

@@ -31,6 +31,17 @@ def parsed(data: bytes) -> list[Any]:
     return frames
 
 
+class Deaf:
+    """A socket's side that is never told anything: no tick comes in these tests."""
+
+    def wake(self) -> None:
+        """See `Reader`."""
+
+    def deliver(self, data: bytes) -> None:
+        """See `Reader`."""
+        raise AssertionError("nothing is delivered without a tick")
+
+
 class SessionTests(SynchronousTestCase):
     """`Session`."""
 
@@ -41,7 +52,7 @@ class SessionTests(SynchronousTestCase):
         self.session = self.open()
 
     def open(self) -> Session:
-        return Session(1, self.hub, lambda: None, self.now)
+        return Session(1, self.hub, Deaf(), self.now)
 
     def publish(self, *topics: str) -> None:
         for topic in topics:
@@ -228,7 +239,7 @@ class SessionTests(SynchronousTestCase):
 
     def test_draining(self) -> None:
         """Clients are spread over some seconds."""
-        waits = {parsed(Session(n, self.hub, lambda: None, NOW).draining())[0][1]["in_ms"] for n in range(500)}
+        waits = {parsed(Session(n, self.hub, Deaf(), NOW).draining())[0][1]["in_ms"] for n in range(500)}
         self.assertGreater(len(waits), 400)
         self.assertTrue(all(0 <= wait < DRAIN_SPREAD for wait in waits))
 

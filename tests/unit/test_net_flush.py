@@ -1,8 +1,11 @@
 """The one timer."""
 
+import itertools
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer.metrics import FANOUT_CPU, Metrics
 from streamer.net import flush
 from streamer.net.flush import TICK, Flusher
 
@@ -14,7 +17,18 @@ class FlusherTests(SynchronousTestCase):
         self.clock = Clock()
         self.calls: list[float] = []
         self.due = 1
-        self.flusher = Flusher(self.clock, lambda: [lambda: self.calls.append(self.clock.seconds())] * self.due)
+        self.left = 0
+        self.metrics = Metrics()
+        self.cpu = itertools.count()
+        self.flusher = Flusher(self.clock, self.flush, self.metrics, lambda: float(next(self.cpu)))
+
+    def flush(self, budget: int, now: float) -> bool:
+        """Write to so many clients of those that are due."""
+        self.left = self.left or self.due
+        served = min(budget, self.left)
+        self.calls += [now] * served
+        self.left -= served
+        return self.left > 0
 
     def test_idle(self) -> None:
         """At once after a pause, and no timer afterwards."""
@@ -22,6 +36,7 @@ class FlusherTests(SynchronousTestCase):
         self.flusher.soon()
         self.clock.advance(0)
         self.assertEqual((len(self.calls), self.clock.getDelayedCalls()), (1, []))
+        self.assertEqual(1, self.metrics.value(FANOUT_CPU))
 
     def test_load(self) -> None:
         """At most once a tick."""

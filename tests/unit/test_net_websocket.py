@@ -105,7 +105,7 @@ class HandshakeTests(WebsocketTestCase):
         return client.head
 
     def test_accepted(self) -> None:
-        """The subprotocol is chosen, other offers are not echoed, and compression is not negotiated."""
+        """The subprotocol is chosen, other offers are not echoed, and no extension is named that was not offered."""
         client = self.client(origin=ORIGIN, offer="relay.bearer.c2VjcmV0, relay.v1.json")
         self.assertTrue(client.accepted)
         self.assertIn("Sec-WebSocket-Protocol: relay.v1.json\r\n", client.head + "\r\n")
@@ -114,6 +114,22 @@ class HandshakeTests(WebsocketTestCase):
         self.assertEqual(self.relay.metrics.value(HANDSHAKES, "websocket", "accepted"), 1)
         self.hang_up(client)
         self.assert_quiet()
+
+    def test_deflate(self) -> None:
+        """Who offers compression gets long frames deflated, short ones plain, and reads both."""
+        client = self.client(deflate=True)
+        self.assertIn("Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover", client.head)
+        self.tell(client, "sub", 1, {"id": "a", "topics": ["#"]})
+        for number in range(3):
+            self.relay.publish(text=f"kakapo {number} " * 50)
+            self.tick(client)
+        self.assertEqual(client.deflated, 3)
+        self.assertEqual(
+            [event["data"]["text"][:8] for event in client.events()], ["kakapo 0", "kakapo 1", "kakapo 2"]
+        )
+        self.tell(client, "ping", 2)
+        self.assertEqual(client.frames[-1], ["pong", 2])
+        self.hang_up(client)
 
     def test_program(self) -> None:
         """A program sends no origin and is let in."""
@@ -254,7 +270,7 @@ class ConversationTests(WebsocketTestCase):
                 client.pump.flush()
                 self.assertEqual(client.code, code)
                 self.assertGreaterEqual(self.relay.metrics.value(CLOSED, str(code)), 1)
-                self.tick(client, websocket.ABORT_AFTER + 1)
+                self.tick(client, clients_module.ABORT_AFTER + 1)
                 self.assertTrue(client.lost)
                 self.assert_quiet()
 
