@@ -58,6 +58,7 @@ class Flow:
     Args:
         reader: woken from the hub's tick when there may be something to pull, or given the next frame in it.
         encoding: of the events.
+        strict: a subscription would rather end the connection than miss an event.
     """
 
     hub: Hub
@@ -65,6 +66,7 @@ class Flow:
     encoding: Encoding
     _first_told: str
     subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
+    strict: bool = False
     live: Live = attrs.field(init=False)
     _replays: list[Replay] = attrs.field(factory=list)
     _lag: Lag | None = None  # not told yet
@@ -72,11 +74,6 @@ class Flow:
 
     def __attrs_post_init__(self) -> None:
         self.live = Live(self.hub, self.reader, self.encoding, self._first_told)
-
-    @property
-    def strict(self) -> bool:
-        """Whether a subscription would rather end the connection than miss an event."""
-        return any(subscription.strict for subscription in self.subscriptions.values())
 
     @property
     def lagging(self) -> int:
@@ -107,6 +104,7 @@ class Flow:
         new = uncovered(subscription, others, self.hub.journal.head)
         before = bisect_left(new, place)
         self.subscriptions[subscription.id] = subscription
+        self.strict = self.strict or subscription.strict
         if before:
             self._replays.append(Replay(subscription, place, self.hub.journal, new[:before]))
         self.live.go_on(place, self.subscriptions.values())
@@ -117,6 +115,7 @@ class Flow:
         self._catch_up()
         place = self.live.place
         subscription = self.subscriptions.pop(id_)
+        self.strict = any(one.strict for one in self.subscriptions.values())
         for replay in self._replays:
             replay.forget(subscription, self.subscriptions.values())
         self._drop_finished()
