@@ -16,6 +16,7 @@ import click
 
 from streamer.control_cli import sources
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+from streamer.services.watch_cli import tail, top
 
 PORT = click.IntRange(0, 65_535)
 
@@ -41,6 +42,8 @@ def main() -> None:
 
 
 main.add_command(sources)
+main.add_command(tail)
+main.add_command(top)
 
 
 @main.command()

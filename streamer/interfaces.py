@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -21,6 +22,12 @@ from streamer.upstream import Ending, Prepared, Request, Response, Resume, Undel
 
 Handler = Callable[[Delivery], Awaitable[Decision]]
 Receiver = Callable[[Entry], None]
+
+
+class Offset(msgspec.Struct, frozen=True):
+    """Where to begin to read the log: at the entry of this number."""
+
+    number: int
 
 
 # What one frame means: something to publish, the end of this connection, or a word about it.
@@ -179,6 +186,14 @@ class ILog(ISubscription):
 
     caught_up = Attribute("Deferred[None]: fires once, when the history that existed at the start has been read.")
 
+    def pause() -> None:
+        """Let the broker send no more for now; what it has sent already, `bus.reader.READ_AHEAD` entries at most and
+        the rest of their chunk, may still be received. A pause that lasts holds back `caught_up`, too.
+        """
+
+    def resume() -> None:
+        """Undo `pause`."""
+
 
 class IControl(Interface):
     """What an operator may do to the sources of a running streamer; behind the admin endpoint.
@@ -251,10 +266,12 @@ class IBus(IService):
             prefetch: deliveries under way at once, 1 to 65535.
         """
 
-    def log(history: float, receive: Receiver) -> ILog:
+    def log(start: float | Offset, receive: Receiver) -> ILog:
         """Read the log of `streamer.events`.
 
         Args:
-            history: seconds to look back; 0 starts with what comes next. The bus may give older entries too.
-            receive: called for each entry in order; must not fail.
+            start: seconds to look back; 0 starts with what comes next, and the bus may give older entries too. Or
+                the offset to begin at: where the log no longer has that entry, it begins with the oldest there is,
+                and the receiver sees it by its offset. An offset that the log has not reached yet is waited for.
+            receive: called for each entry in order; must not fail. It may stop or pause the reader.
         """

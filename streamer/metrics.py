@@ -116,6 +116,7 @@ COLD_ENTRIES = _gauge("cold_entries", "Older events held for clients that came b
 CONFLATED = _counter("conflated", "Events left out for slow clients because a newer one of the topic followed.")
 TOKENS = _counter("tokens", "Tokens shown by clients.", "outcome")
 CLIENT_PUBLISHED = _counter("client_publishes", "Events that clients asked to be published.", "outcome")
+RELAY_RESTARTS = _counter("relay_restarts", "Relay processes that ended unasked.", "number")
 DRAINED = _counter("drained", "Clients sent away because the relay stops.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

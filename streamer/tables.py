@@ -95,6 +95,7 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         cold_bytes: of older events that are read from the log for clients that come back late; 0 reads none.
         compression: offer permessage-deflate; what is compressed is the same for all clients.
         handshakes: new connections a second that are let in, all addresses together.
+        trusted_proxies: addresses or networks whose X-Forwarded-For is believed; "unix" is whoever uses such a socket.
         drain: over which the clients of a relay that stops are sent away.
     """
 
@@ -111,6 +112,7 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clients: Count = 10_000
     clients_per_address: Count = 1_000
     handshakes: Annotated[float, Meta(gt=0, le=1e6)] = 2_000.0
+    trusted_proxies: tuple[str, ...] = ()
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
     drain: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
     auth: RelayAuthSettings = RelayAuthSettings()

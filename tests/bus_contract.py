@@ -14,13 +14,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from streamer.bus import topology
+from streamer.bus.reader import READ_AHEAD
 from streamer.errors import BusStopped, MessageRefused
-from streamer.interfaces import IBus
+from streamer.interfaces import IBus, Offset
 from streamer.message import EVENTS, RAW, Decision, Delivery, Entry, Message, Topic
 from streamer.metrics import DECISIONS, PUBLISHED, REFUSED, Metrics
 
 POLL = 0.01  # seconds between two looks
 LIMIT = 20.0  # seconds until a check gives up
+LARGEST_CHUNK = 4096  # entries that RabbitMQ puts into one chunk at most
 
 
 @attrs.define
@@ -58,9 +60,9 @@ class Kit:
         await self.until(lambda: work.ready, "the worker is ready")
         return work
 
-    async def reading(self, bus: Any, history: float, receive: Any) -> Any:
+    async def reading(self, bus: Any, start: float | Offset, receive: Any) -> Any:
         """A reader of the log that has caught up."""
-        log = bus.log(history, receive)
+        log = bus.log(start, receive)
         await log.caught_up
         return log
 
@@ -263,6 +265,58 @@ async def log_without_history(kit: Kit) -> None:
     assert got[0].offset == 10
 
 
+async def log_from_offset(kit: Kit) -> None:
+    """From an offset, that entry comes first and then all after it, live ones too; other readers are not disturbed."""
+    bus = await kit.bus()
+    all_: list[Entry] = []
+    some: list[Entry] = []
+    await all_taken(bus, map(event, range(300)))
+    live = await kit.reading(bus, 600, all_.append)
+    part = await kit.reading(bus, Offset(123), some.append)
+    assert [entry.offset for entry in some] == list(range(123, 300))
+    await all_taken(bus, map(event, range(300, 310)))
+    await kit.until(lambda: len(all_) >= 310 and len(some) >= 187, "both have what came since")
+    assert some == all_[123:]
+    await part.stop()
+    assert not part.ready
+    assert live.ready
+
+
+async def log_from_offset_ahead(kit: Kit) -> None:
+    """An offset that the log has not reached is waited for."""
+    bus = await kit.bus()
+    got: list[Entry] = []
+    await all_taken(bus, map(event, range(5)))
+    await kit.reading(bus, Offset(5), got.append)
+    assert got == []
+    await all_taken(bus, map(event, range(5, 8)))
+    await kit.until(lambda: len(got) >= 3, "what came")
+    assert [entry.offset for entry in got] == [5, 6, 7]
+
+
+async def paused_reader(kit: Kit) -> None:
+    """A paused reader gets little more, whatever comes; when it goes on, it gets everything in order, once."""
+    bus = await kit.bus()
+    count = READ_AHEAD * 12
+    got: list[Entry] = []
+
+    def receive(entry: Entry) -> None:
+        got.append(entry)
+        if len(got) == 100:
+            log.pause()
+
+    for start in range(0, count, count // 4):  # so that the broker makes several chunks of them
+        await all_taken(bus, map(event, range(start, start + count // 4)))
+    log = bus.log(Offset(0), receive)
+    await kit.until(lambda: len(got) >= 100, "the pause begins")
+    await deferLater(kit.clock, 1.0)
+    assert len(got) < 100 + READ_AHEAD + LARGEST_CHUNK, len(got)
+    assert not log.caught_up.called
+    log.resume()
+    await log.caught_up
+    assert [entry.offset for entry in got] == list(range(count))
+
+
 async def stopped_reader(kit: Kit) -> None:
     """A stopped reader gets nothing more."""
     bus = await kit.bus()
@@ -457,6 +511,9 @@ CHECKS: tuple[Check, ...] = (
     prefetch_bounds,
     log_history_and_live,
     log_without_history,
+    log_from_offset,
+    log_from_offset_ahead,
+    paused_reader,
     stopped_reader,
     stop_waits,
     bus_stop_waits,

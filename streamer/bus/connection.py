@@ -30,11 +30,10 @@ from twisted.python.failure import Failure
 
 from streamer.bus import deadline
 from streamer.bus.calls import Calls
+from streamer.bus.deliveries import Consumer, Deliveries
 from streamer.bus.frames import CHANNEL
 from streamer.bus.gate import Gate
 from streamer.errors import BusError
-
-SLICE = 8192  # bytes handed to pika at once: its frame buffer costs the square of what is in it
 
 # Whatever pika logs we say ourselves, in sentences; unconfigured it would write to stderr.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -87,7 +86,6 @@ class BrokerConnection(Protocol):
         self.opened: Deferred[None] = self._calls.ask()
         self.ended: Deferred[Loss] = Deferred()
         self.alive = False
-        self._deaf = False  # nothing more is read
         self.loss: Loss | None = None
         self.gate = Gate()
         self.impl = _Adapter(
@@ -98,6 +96,7 @@ class BrokerConnection(Protocol):
             custom_reactor=clock,
         )
         self.impl.protocol = self
+        self._deliveries = Deliveries(self.impl.data_received)
         self.impl.add_on_connection_blocked_callback(self.gate.block)
         self.impl.add_on_connection_unblocked_callback(self.gate.unblock)
 
@@ -133,6 +132,19 @@ class BrokerConnection(Protocol):
             return fail(ConnectionLost(self.loss.detail if self.loss else f"cannot ask the broker: {error!r}"))
         return answer
 
+    def consume(self, channel: Any, consumer: Consumer, **keywords: Any) -> Deferred[Any]:
+        """Begin to consume, which a connection does once.
+
+        Args:
+            consumer: given each delivery.
+            keywords: of pika's `basic_consume`.
+
+        Returns:
+            As `call`.
+        """
+        self._deliveries.consumer = consumer
+        return self.call(channel.basic_consume, on_message_callback=_not_asked, **keywords)
+
     @property
     def frame_max(self) -> int:
         """Bytes of the longest frame the broker takes, once the connection is open."""
@@ -155,7 +167,7 @@ class BrokerConnection(Protocol):
     def abort(self, loss: Loss) -> None:
         """Cut the connection now; the first reason given for its end stands."""
         self.loss = self.loss or loss
-        self._deaf = True
+        self._deliveries.stop()
         if self.alive:
             self.transport.abortConnection()
 
@@ -174,12 +186,11 @@ class BrokerConnection(Protocol):
         self.impl.connection_made(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand bytes to pika, in slices. What it, or a callback in it, raises is the connection's end."""
+        """Hand deliveries to the consumer, all else to pika. What either raises is the connection's end."""
         try:
-            for start in range(0, len(data), SLICE):
-                if self._deaf:
-                    return
-                self.impl.data_received(data[start : start + SLICE])
+            self._deliveries.feed(data)
+            self.impl.bytes_received += self._deliveries.taken  # by which pika sees that the broker is alive
+            self._deliveries.taken = 0
         except Exception as error:
             self._log.failure("while reading from the broker; the connection is given up")
             self.abort(Loss("protocol", f"what the broker sent could not be used: {error!r}"))
@@ -201,6 +212,11 @@ class BrokerConnection(Protocol):
         if self._abort_timer is None:
             stuck = Loss("stuck", "the broker did not take leave in time")
             self._abort_timer = self._clock.callLater(deadline.CLOSE, self.abort, stuck)
+
+
+def _not_asked(*_: Any) -> None:
+    """Deliveries are cut out before pika sees them."""
+    raise AssertionError("pika was given a delivery")
 
 
 def loss_of(error: BaseException) -> Loss:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pika.spec import BasicProperties
-
+from streamer.bus.deliveries import Deliver, Properties
 from streamer.bus.limits import RESERVED_PREFIX, TIMESTAMP_HEADER
 from streamer.message import Message, Topic
 
@@ -15,7 +14,7 @@ DELIVERY_COUNT = "x-delivery-count"  # a quorum queue's: failed deliveries befor
 OFFSET = "x-stream-offset"
 
 
-def message(method: Any, found: BasicProperties, body: bytes) -> Message:
+def message(method: Deliver, found: Properties, body: bytes) -> Message:
     """What was delivered. A message of somebody else's lacks things; it gets empty strings and the broker's second."""
     headers: dict[str, str | int] = {}
     origin = method.exchange
@@ -39,7 +38,7 @@ def message(method: Any, found: BasicProperties, body: bytes) -> Message:
     )
 
 
-def attempt(found: BasicProperties) -> int:
+def attempt(found: Properties) -> int:
     """Which delivery this is, from 1."""
     count = (found.headers or {}).get(DELIVERY_COUNT, 0)
     return count + 1 if isinstance(count, int) else 1

@@ -26,7 +26,7 @@ from streamer.bus.limits import check
 from streamer.bus.memory_broker import MemoryBroker
 from streamer.bus.memory_queue import MemoryQueue, MemoryWorker
 from streamer.errors import BusStopped, MessageRefused
-from streamer.interfaces import Handler, IBus, ILog, ISubscription, Receiver
+from streamer.interfaces import Handler, IBus, ILog, ISubscription, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import BUS_CONNECTED, PUBLISHED, REFUSED, Metrics
 from streamer.policy.delivery import retry_delay
@@ -123,10 +123,10 @@ class MemoryBus(Service):
         worked.join(worker)
         return ISubscription(MemoryWork(self._broker, worked, worker))
 
-    def log(self, history: float, receive: Receiver) -> ILog:
+    def log(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus."""
         self._refuse_when_stopped()
-        return self._broker.log.reader(history, receive)
+        return self._broker.log.reader(start, receive)
 
     async def _stop(self) -> None:
         queues = self._broker.queues.values()

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from streamer.bus.ring import Ring
 from streamer.bus.topology import LOG
-from streamer.interfaces import ILog, Receiver
+from streamer.interfaces import ILog, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import BUS_DROPPED, LOG_SKIPPED, Metrics
 
@@ -27,6 +27,7 @@ class MemoryReader:
     next: int
     _goal: int
     caught_up: Deferred[None] = attrs.field(factory=Deferred)
+    _paused: bool = False
 
     @property
     def ready(self) -> bool:
@@ -39,15 +40,26 @@ class MemoryReader:
             self._log.readers.remove(self)
         return succeed(None)
 
+    def pause(self) -> None:
+        """See ILog."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """See ILog."""
+        self._paused = False
+        self._log.wake()
+
     def follow(self, ring: Ring, most: int, metrics: Metrics) -> bool:
-        """Read up to so many entries. Returns whether there are more."""
+        """Read up to so many entries. Returns whether there are more to be read now."""
+        if self._paused:
+            return False
         if self.next < ring.first:
             metrics.add(LOG_SKIPPED, by=ring.first - self.next)
             self.next = ring.first
         for entry in ring.read(self.next, most):
             self.next = entry.offset + 1
             self._receive(entry)
-            if self not in self._log.readers:
+            if self._paused or self not in self._log.readers:
                 return False
         if self.next >= self._goal and not self.caught_up.called:
             self.caught_up.callback(None)
@@ -60,7 +72,7 @@ class MemoryLog:
 
     _clock: IReactorTime
     _metrics: Metrics
-    _wake: Callable[[], None]
+    wake: Callable[[], None]
     ring: Ring = attrs.field(factory=Ring)
     readers: list[MemoryReader] = attrs.field(factory=list)
     reading: bool = False
@@ -72,16 +84,19 @@ class MemoryLog:
         if self.ring.first != first:
             self._metrics.add(BUS_DROPPED, LOG, by=self.ring.first - first)
         if self.readers:
-            self._wake()
+            self.wake()
         return None
 
-    def reader(self, history: float, receive: Receiver) -> ILog:
+    def reader(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus.log."""
         end = self.ring.next
-        start = self.ring.since(self._clock.seconds() - history) if history > 0 else end
-        reader = MemoryReader(self, receive, start, end)
+        if isinstance(start, Offset):
+            first = max(start.number, self.ring.first)
+        else:
+            first = self.ring.since(self._clock.seconds() - start) if start > 0 else end
+        reader = MemoryReader(self, receive, first, end)
         self.readers.append(reader)
-        self._wake()
+        self.wake()
         return ILog(reader)
 
     def hand_out(self, most: int) -> bool:

@@ -22,7 +22,7 @@ from streamer.bus.reader import Reader
 from streamer.bus.role import Broker
 from streamer.bus.worker import Worker
 from streamer.errors import BusStopped
-from streamer.interfaces import Handler, IBus, ILog, ISubscription, Receiver
+from streamer.interfaces import Handler, IBus, ILog, ISubscription, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import Metrics
 from streamer.policy.delivery import retry_delay
@@ -108,9 +108,9 @@ class RabbitBus(Service):
         self._subscribe(worker)
         return ISubscription(worker)
 
-    def log(self, history: float, receive: Receiver) -> ILog:
+    def log(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus."""
-        reader = Reader(self._broker, history, receive)
+        reader = Reader(self._broker, start, receive)
         self._subscribe(reader)
         return ILog(reader)
 

@@ -2,7 +2,8 @@
 """A running `log` on RabbitMQ: reads the stream queue over AMQP 0-9-1, https://www.rabbitmq.com/docs/streams.
 
 The first connection starts at an interval before now (`"600s"`), which the broker resolves to the start of a chunk of
-entries, so older ones may come first. Every later connection starts at the last entry already read, and drops what was
+entries, so older ones may come first; or at an offset, where the broker begins with its first entry if that one is
+gone. Every later connection starts at the last entry already read, and drops what was
 read before. Seeing that entry again shows that the log is still the same one. Where another one is in its place, or
 none comes (the broker says nothing of offsets that do not exist, and holds back all entries below), the stream was
 deleted, or its broker lost the tail of it: then the next connection reads whatever came since the last entry did, by
@@ -24,10 +25,11 @@ from zope.interface import implementer
 from streamer.bus import envelope
 from streamer.bus.acks import Acks, tell
 from streamer.bus.connection import BrokerConnection, Loss
+from streamer.bus.deliveries import Deliver, Properties
 from streamer.bus.recall import Recall, Seen
 from streamer.bus.role import Broker, Role
 from streamer.bus.topology import LOG
-from streamer.interfaces import ILog, Receiver
+from streamer.interfaces import ILog, Offset, Receiver
 from streamer.message import Entry
 from streamer.metrics import LOG_REPEATED, LOG_RESET, LOG_SKIPPED
 
@@ -49,7 +51,7 @@ class Reader:
     _log = Logger()
 
     _broker: Broker
-    _history: float
+    _begin: float | Offset
     _receive: Receiver
     caught_up: Deferred[None] = attrs.field(factory=Deferred)
     role: Role = attrs.field(init=False)
@@ -61,9 +63,13 @@ class Reader:
     _silence: IDelayedCall | None = None
     _heard: float = 0.0  # when the last entry came
     _doubtful: bool = False  # the last connection did not find the entry read last
+    _paused: bool = False
+    _resumed: float = 0.0  # when the last pause was over
+    _withheld: list[int] = attrs.field(factory=list)  # deliveries to be acked when the pause is over
 
     def __attrs_post_init__(self) -> None:
-        self.role = Role("log", self._broker, self._set_up, self._changed)
+        name = "log offset" if isinstance(self._begin, Offset) else "log"
+        self.role = Role(name, self._broker, self._set_up, self._changed)
         self._began = self._broker.clock.seconds()
 
     @property
@@ -76,25 +82,40 @@ class Reader:
         self._abandon()
         return self.role.stop()
 
+    def pause(self) -> None:
+        """See ILog: acks are withheld, and the broker's credit runs out."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """See ILog."""
+        self._paused = False
+        self._resumed = self._broker.clock.seconds()
+        withheld, self._withheld = self._withheld, []
+        for tag in withheld:
+            if self._acks is not None:
+                self._acks.done(tag)
+
     async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
         start = self._start()
         self._recall.reconnected(self._doubtful)
         self._doubtful = False
         self._acks = acks = Acks.for_prefetch(READ_AHEAD, partial(tell, channel), self._broker.clock)
         await connection.call(channel.basic_qos, prefetch_count=READ_AHEAD)
-        if isinstance(start, int):
+        if self._recall.last is not None and start == self._recall.last:
             self._silence = self._broker.clock.callLater(RECOGNISE, self._doubt, "the entry read last did not come")
         deliver = partial(self._delivered, acks)
         arguments = {"x-stream-offset": start}
-        await connection.call(channel.basic_consume, queue=LOG, on_message_callback=deliver, arguments=arguments)
+        await connection.consume(channel, deliver, queue=LOG, arguments=arguments)
 
     def _start(self) -> int | str:
         now = self._broker.clock.seconds()
         if self._recall.last is not None:
             return _interval(now - self._heard) if self._doubtful else self._recall.last
+        if isinstance(self._begin, Offset):
+            return self._begin.number
         if self._since is None:
-            self._since = now - self._history
-            if not self._history:
+            self._since = now - self._begin
+            if not self._begin:
                 return "next"
         return _interval(now - self._since)
 
@@ -102,19 +123,23 @@ class Reader:
         if self.role.connection is None:
             self._abandon()
         elif self.role.ready and not self.caught_up.called and self._quiet is None:
-            if self._history:
+            if self._begin:
                 self._quiet = self._broker.clock.callLater(QUIET, self._maybe_quiet, self._broker.clock.seconds())
             else:
                 self.caught_up.callback(None)
 
-    def _delivered(self, acks: Acks, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _delivered(self, acks: Acks, method: Deliver, properties: Properties, body: bytes) -> None:
         if acks is not self._acks:
             return  # the connection is being given up
         acks.delivered(method.delivery_tag)
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-        entry = Entry(properties.headers[envelope.OFFSET], envelope.message(method, properties, body))
+        headers = properties.headers or {}
+        entry = Entry(headers[envelope.OFFSET], envelope.message(method, properties, body))
+        if self._recall.last is None and isinstance(self._begin, Offset) and entry.offset < self._begin.number:
+            acks.done(method.delivery_tag)  # the start of the chunk that holds what was asked for
+            return
         expected = entry.offset if self._recall.last is None else self._recall.last + 1
         seen = self._recall.see(entry.offset, entry.message.message_id, entry.message.timestamp_ms)
         if seen is Seen.REPEATED:
@@ -127,21 +152,22 @@ class Reader:
                 self._broker.metrics.add(LOG_RESET)
                 self._log.error("the log is another one than before; reading on from {offset}", offset=entry.offset)
             elif entry.offset - expected > GAP:
-                self._skipped(expected, entry.offset)
+                # What lies between is gone, but for a few offsets: retention took it, whole segments at a time.
+                skipped = entry.offset - expected
+                self._broker.metrics.add(LOG_SKIPPED, by=skipped)
+                self._log.warn(
+                    "about {count} entries left the log before they were read; reading on from {offset}",
+                    count=skipped,
+                    offset=entry.offset,
+                )
             self._heard = self._broker.clock.seconds()
             self._receive(entry)
-            if not self.caught_up.called and entry.message.timestamp_ms >= self._began * 1000:
+            if not (self.caught_up.called or self._paused) and entry.message.timestamp_ms >= self._began * 1000:
                 self.caught_up.callback(None)
-        acks.done(method.delivery_tag)
-
-    def _skipped(self, expected: int, offset: int) -> None:
-        """What lies between is gone, but for a few offsets: retention took it, whole segments at a time."""
-        self._broker.metrics.add(LOG_SKIPPED, by=offset - expected)
-        self._log.warn(
-            "about {count} entries left the log before they were read; reading on from {offset}",
-            count=offset - expected,
-            offset=offset,
-        )
+        if self._paused:
+            self._withheld.append(method.delivery_tag)
+        else:
+            acks.done(method.delivery_tag)
 
     def _doubt(self, why: str) -> None:
         self._silence = None
@@ -152,20 +178,21 @@ class Reader:
 
     def _maybe_quiet(self, since: float) -> None:
         """Nothing came for a while, or it did and this is set anew."""
-        left = max(since, self._heard) + QUIET - self._broker.clock.seconds()
+        left = max(since, self._heard, self._resumed) + QUIET - self._broker.clock.seconds()
         self._quiet = None
         if self.caught_up.called:
             return
-        if left <= 0:
+        if left <= 0 and not self._paused:
             self.caught_up.callback(None)
         else:
-            self._quiet = self._broker.clock.callLater(left, self._maybe_quiet, since)
+            self._quiet = self._broker.clock.callLater(QUIET if self._paused else left, self._maybe_quiet, since)
 
     def _abandon(self) -> None:
         """Nothing of this connection counts any more."""
         if self._acks is not None:
             self._acks.close()
             self._acks = None
+        self._withheld.clear()
         for call in (self._quiet, self._silence):
             if call is not None:
                 call.cancel()

@@ -16,6 +16,7 @@ from streamer.bus import deadline, envelope
 from streamer.bus.acks import Acks, tell
 from streamer.bus.connection import BrokerConnection, ConnectionLost
 from streamer.bus.crew import Crew
+from streamer.bus.deliveries import Deliver, Properties
 from streamer.bus.role import Broker, Role
 from streamer.interfaces import ISubscription
 from streamer.message import Decision, Delivery
@@ -76,9 +77,7 @@ class Worker:
         acks = Acks.for_prefetch(self._prefetch, partial(tell, channel), self._broker.clock)
         self._channel, self._acks = channel, acks
         await connection.call(channel.basic_qos, prefetch_count=self._prefetch)
-        consuming = connection.call(
-            channel.basic_consume, queue=self._queue, on_message_callback=partial(self._delivered, acks)
-        )
+        consuming = connection.consume(channel, partial(self._delivered, acks, channel), queue=self._queue)
         self._consumer = (await consuming).method.consumer_tag
 
     def _changed(self) -> None:
@@ -87,7 +86,9 @@ class Worker:
             self._acks = None
             self._crew.forget_waiting()
 
-    def _delivered(self, acks: Acks, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _delivered(self, acks: Acks, channel: Any, method: Deliver, properties: Properties, body: bytes) -> None:
+        if self._stopping is not None:
+            return  # sent before the broker heard of it; it is delivered again, to whoever still works
         tag = method.delivery_tag
         acks.delivered(tag)
         delivery = Delivery(envelope.message(method, properties, body), envelope.attempt(properties))

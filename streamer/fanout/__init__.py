@@ -27,6 +27,11 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `scrubs`        locations that were taken back: whose, and what is left of an event without
 * `held`          the entries of the journal by place, without what was taken back
 * `journal`       the numbered ring of events
+* `sights`        ids, repeats and disproved positions
+* `arrivals`      when entries came
+* `locate`        where a position stands
+* `stretch`       older entries read again, until they join the journal
+* `interest`      which cohorts want a topic: the patterns of all as one tree
 * `cohort`        what clients with the same patterns share: which events, and their frames
 * `encoding`      how a face writes events; `deflate` compresses a frame for all who can read it
 * `front`         clients of a cohort that have been given all of it, and get the next frame together
@@ -43,6 +48,12 @@ events pass that its cohort does not want, and that is why such events cost noth
 * `listener`      a client that says all it wants when it connects
 * `protocol`      the words of `relay.v1.json`, written so that one can write a client from it
 * `verbs`         what each of a client's frames does
+* `conflation`    the newest of each topic, for who is slow and wants no more
+* `commands`      reads a client's frames
+* `grants`        who may read and publish what
+* `publishing`    events that clients publish: what they may say, and the CloudEvent that becomes of it
+* `pending`       what one connection asked to be published, until it was told what became of it
+* `slowest`       who is furthest behind
 * `parking`       subscriptions that wait for a position to be read
 * `framing`       RFC 6455 text frames
 * `bucket`        how fast a client may ask

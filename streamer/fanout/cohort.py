@@ -119,12 +119,9 @@ class Cohort:
         """The ordinal that the next event will get."""
         return self._shift + len(self._places)
 
-    def offer(self, place: int, logged: Logged) -> bool:
-        """The entry at `place` was just appended; whether it is one of ours."""
-        if logged.deletion or self.matches(logged.topic):
-            self._places.append(place)
-            return True
-        return False
+    def take(self, place: int) -> None:
+        """The entry at `place` was just appended, and is one of ours."""
+        self._places.append(place)
 
     def place_of(self, ordinal: int) -> int:
         """Where the event stands; the journal's head for `end`. Only for ordinals from `first` on."""
@@ -203,7 +200,10 @@ class Cohort:
         self._prepend(place, found)
 
     def _prepend(self, place: int, found: array[int]) -> None:
-        # Nothing was trimmed yet, or the index would begin at a floor and `place` not be before it.
+        if self._dead:  # the floor rose over these and was lowered again since; theirs are not the ordinals below
+            del self._places[: self._dead]
+            self._shift += self._dead
+            self._dead = 0
         self._places[:0] = found
         self._shift -= len(found)
         self._since = place

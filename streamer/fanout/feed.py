@@ -20,7 +20,7 @@ from streamer.fanout.hub import Hub
 from streamer.fanout.protocol import Close
 from streamer.fanout.start import begin
 from streamer.fanout.subscription import Subscription
-from streamer.metrics import DELIVERED, FRAMES, SKIPPED
+from streamer.metrics import CONFLATED, DELIVERED, FRAMES, SKIPPED
 
 HEARTBEAT = 25.0  # seconds
 BEAT_MARGIN = 0.2  # of the heartbeat: how early a position is told, for beats come on a coarse timer
@@ -60,7 +60,8 @@ class Feed:
         flow, journal = self.flow, self.hub.journal
         cohort = self.hub.enter(patterns)
         start = begin(journal, cohort, since, last)
-        replayed = flow.add(Subscription(id_, cohort, policy == "strict", start.place))
+        strict, conflate = policy == "strict", policy == "conflate"
+        replayed = flow.add(Subscription(id_, cohort, strict, start.place, conflate, journal.head))
         flow.live.told = flow.position()
         return {"position": flow.live.told, "replayed": replayed} | start.facts()
 
@@ -95,13 +96,27 @@ class Feed:
 
     def position_due(self, now: float) -> bool:
         """Whether the client must be told its position, so that it hears from us and can resume from a quiet topic."""
-        return now - max(self._told_at, self.flow.live.told_at) >= self.heartbeat * (1 - BEAT_MARGIN)
+        front = self.flow.live.front
+        told_at = self._told_at if front is None else max(self._told_at, front.told_at)
+        return now - told_at >= self.heartbeat * (1 - BEAT_MARGIN)
 
     def position(self, now: float, otherwise: str | None = None) -> bytes:
         """Tell the client its position; `otherwise` is that of one that follows nothing."""
         self._told_at = now
         self.flow.live.told = self.flow.position() if otherwise is None else otherwise
         return self.encoding.position(self.flow.live.told)
+
+    @property
+    def behind(self) -> int:
+        """Events that are held for the client and it was not sent."""
+        return self.flow.live.left + sum(replay.remaining for replay in self.flow.replays)
+
+    @property
+    def policy(self) -> str:
+        """The strictest of its subscriptions'."""
+        if self.flow.strict:
+            return "strict"
+        return "conflate" if any(one.conflate for one in self.flow.subscriptions.values()) else "skip"
 
     def fall_behind(self) -> None:
         """The socket is full: nothing is delivered from now on, until `pull` has caught up."""
@@ -119,14 +134,14 @@ class Feed:
             return output.data
         if isinstance(output, Turn):
             return self.encoding.position(output.position)
-        metrics.add(SKIPPED, by=output.skipped)
-        if self.flow.strict:
+        metrics.add(SKIPPED if output.why == "slow" else CONFLATED, by=output.skipped)
+        if self.flow.strict and output.why == "slow":
             raise _slow(output.skipped)
         return self.encoding.lag(_facts(output))
 
 
 def _facts(lag: Lag) -> dict[str, Any]:
-    return {"skipped": lag.skipped, "from": lag.start, "to": lag.end, "why": "slow"}
+    return {"skipped": lag.skipped, "from": lag.start, "to": lag.end, "why": lag.why}
 
 
 def _slow(skipped: int) -> ClientError:

@@ -14,11 +14,13 @@ what was sent for it: who asks again for history gets it again.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 
 import attrs
 import msgspec
 
+from streamer.fanout import conflation
 from streamer.fanout.cohort import Batch
 from streamer.fanout.encoding import Encoding
 from streamer.fanout.front import Reader
@@ -29,17 +31,19 @@ from streamer.fanout.subscription import Subscription
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """Events the client will never get here, because it was too slow for the journal.
+    """Events the client will never get here, because it was too slow for the journal, or wants the newest only.
 
     Args:
         skipped: events it had asked for, exactly.
         start: the last position it was told.
         end: where it goes on.
+        why: "slow" or "conflated".
     """
 
     skipped: int
     start: str
     end: str
+    why: str = "slow"
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -58,6 +62,7 @@ class Flow:
     Args:
         reader: woken from the hub's tick when there may be something to pull, or given the next frame in it.
         encoding: of the events.
+        replays: stretches of history under way, the first being sent.
         strict: a subscription would rather end the connection than miss an event.
     """
 
@@ -68,7 +73,7 @@ class Flow:
     subscriptions: dict[str, Subscription] = attrs.field(factory=dict)
     strict: bool = False
     live: Live = attrs.field(init=False)
-    _replays: list[Replay] = attrs.field(factory=list)
+    replays: list[Replay] = attrs.field(factory=list)
     _lag: Lag | None = None  # not told yet
     _turning: bool = False  # the last replay is over, and the client was not told
 
@@ -106,7 +111,7 @@ class Flow:
         self.subscriptions[subscription.id] = subscription
         self.strict = self.strict or subscription.strict
         if before:
-            self._replays.append(Replay(subscription, place, self.hub.journal, new[:before]))
+            self.replays.append(Replay(subscription, place, self.hub.journal, new[:before]))
         self.live.go_on(place, self.subscriptions.values())
         return len(new)
 
@@ -116,7 +121,7 @@ class Flow:
         place = self.live.place
         subscription = self.subscriptions.pop(id_)
         self.strict = any(one.strict for one in self.subscriptions.values())
-        for replay in self._replays:
+        for replay in self.replays:
             replay.forget(subscription, self.subscriptions.values())
         self._drop_finished()
         self.live.go_on(place, self.subscriptions.values())
@@ -126,11 +131,13 @@ class Flow:
         """The next thing to send, None where there is nothing now."""
         self._catch_up()
         output: Output | None
+        if self._lag is None and not self.replays and self.live.left > conflation.BEHIND:
+            self._conflate()
         if self._lag is not None:
-            output = Lag(self._lag.skipped, self._lag.start, self._resumable())
+            output = Lag(self._lag.skipped, self._lag.start, self._resumable(), self._lag.why)
             self._lag, self.live.told = None, output.end
             return output
-        if self._replays:
+        if self.replays:
             output = self._pull_replay()
         elif self._turning:
             self._turning = False
@@ -143,26 +150,38 @@ class Flow:
 
     def close(self) -> None:
         """Let go of everything shared."""
-        self._replays.clear()
+        self.replays.clear()
         gone = list(self.subscriptions.values())
         self.subscriptions.clear()
         self.live.go_on(0, self.subscriptions.values())
         for subscription in gone:
             self.hub.leave(subscription.cohort)
 
+    def _conflate(self) -> None:
+        """Leave out of the backlog what is not the newest of its topic, where that is wanted."""
+        subscriptions = tuple(self.subscriptions.values())
+        if not any(one.conflate for one in subscriptions):
+            return
+        backlog, journal = self.live.skim(conflation.AT_ONCE), self.hub.journal
+        kept = conflation.newest(journal, backlog, subscriptions)
+        if kept:
+            self.replays.append(Replay(None, self.live.place, journal, array("q", kept), relying=subscriptions))
+        if len(kept) < len(backlog):
+            self._lag = Lag(len(backlog) - len(kept), self.live.told, "", "conflated")
+
     def _pull_replay(self) -> Batch:
-        events = self._replays[0].take()
+        events = self.replays[0].take()
         position = self._resumable()
         self._drop_finished()
         return Batch(self.encoding.events(position, events), len(events), 0, position)
 
     def _resumable(self) -> str:
-        return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self._replays)]))
+        return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self.replays)]))
 
     def _catch_up(self) -> None:
         """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""
         skipped = 0
-        for replay in self._replays:
+        for replay in self.replays:
             if replay.lost:
                 skipped += replay.give_up()
         if skipped:
@@ -180,6 +199,6 @@ class Flow:
             )
 
     def _drop_finished(self) -> None:
-        for replay in [replay for replay in self._replays if not replay.remaining]:
-            self._replays.remove(replay)
-            self._turning = not self._replays
+        for replay in [replay for replay in self.replays if not replay.remaining]:
+            self.replays.remove(replay)
+            self._turning = not self.replays

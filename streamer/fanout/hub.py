@@ -1,16 +1,14 @@
 # -*- test-case-name: tests.unit.test_fanout_cohort -*-
 """The journal, the cohorts that read it, and who must be served. One for each relay.
 
-What an event costs does not depend on how many clients there are: it is matched once per cohort whose first topic
-word could fit (a deletion concerns all). Serving is left to a tick, `flush`, that visits those cohorts only: their
-fronts are written to, and whoever else reads them is woken.
+What an event costs does not depend on how many clients there are: the cohorts that want it are found at once, in a
+tree of all their patterns (a deletion concerns all). Serving is left to a tick, `flush`, that visits those cohorts
+only: their fronts are written to, and whoever else reads them is woken.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,14 +17,11 @@ from streamer.errors import DecodeError
 from streamer.fanout.cohort import Cohort, Frames
 from streamer.fanout.encoding import Encoding
 from streamer.fanout.front import Front, Reader
+from streamer.fanout.interest import Interest
 from streamer.fanout.journal import Journal
-from streamer.fanout.logged import Logged
-from streamer.fanout.topics import first_words
 from streamer.message import Entry
 from streamer.metrics import (
     BAD_EVENTS,
-    JOURNAL_BYTES,
-    JOURNAL_ENTRIES,
     JOURNAL_EVICTED,
     REPEATED_EVENTS,
     Metrics,
@@ -34,8 +29,6 @@ from streamer.metrics import (
 
 if TYPE_CHECKING:
     from streamer.fanout.live import Live
-
-_ANY = ""  # the bucket of cohorts that want events whatever their first word; no topic word is empty
 
 
 @attrs.define(eq=False)
@@ -47,7 +40,7 @@ class Hub:
     _cohorts: dict[frozenset[str], Cohort] = attrs.field(factory=dict)
     _frames: Frames = attrs.field(factory=Frames)
     _made: int = 0
-    _by_word: dict[str, dict[Cohort, None]] = attrs.field(factory=dict)
+    _interest: Interest[Cohort] = attrs.field(factory=Interest)
     _watchers: dict[Cohort, dict[Live, None]] = attrs.field(factory=dict)
     _fronts: dict[Cohort, dict[Encoding, Front]] = attrs.field(factory=dict)
     _touched: dict[Cohort, None] = attrs.field(factory=dict)
@@ -67,24 +60,15 @@ class Hub:
         if logged is None:
             self.metrics.add(REPEATED_EVENTS)
             return False
-        self.metrics.set(JOURNAL_ENTRIES, to=journal.head - journal.floor)
-        self.metrics.set(JOURNAL_BYTES, to=journal.bytes)
         if journal.floor > floor:
             self.metrics.add(JOURNAL_EVICTED, by=journal.floor - floor)
         if journal.rewritten > rewritten:
             self._frames.clear()
         place = journal.head - 1
-        for cohort in self._concerned(logged):
-            if cohort.offer(place, logged):
-                self._touched[cohort] = None
+        for cohort in self._cohorts.values() if logged.deletion else self._interest.find(logged.topic):
+            cohort.take(place)
+            self._touched[cohort] = None
         return bool(self._touched)
-
-    def _concerned(self, logged: Logged) -> Iterable[Cohort]:
-        """The cohorts that may want an event: all of them where it takes something back."""
-        if logged.deletion:
-            return self._cohorts.values()
-        word = logged.topic.partition(".")[0]
-        return itertools.chain(self._by_word.get(word, ()), self._by_word.get(_ANY, ()))
 
     def flush(self, budget: int, now: float) -> bool:
         """Serve at most `budget` clients of those that have something new to read.
@@ -125,8 +109,7 @@ class Hub:
         if cohort is None:
             self._made += 1
             cohort = self._cohorts[patterns] = Cohort(patterns, self._made, self.journal, self._frames)
-            for word in first_words(patterns) or {_ANY}:
-                self._by_word.setdefault(word, {})[cohort] = None
+            self._interest.add(patterns, cohort)
         cohort.users += 1
         return cohort
 
@@ -138,11 +121,7 @@ class Hub:
         del self._cohorts[cohort.patterns]
         self._touched.pop(cohort, None)
         self._fronts.pop(cohort, None)
-        for word in first_words(cohort.patterns) or {_ANY}:
-            bucket = self._by_word[word]
-            del bucket[cohort]
-            if not bucket:
-                del self._by_word[word]
+        self._interest.remove(cohort.patterns, cohort)
 
     def watch(self, cohort: Cohort, live: Live) -> None:
         """Have the client woken when the cohort gets an event."""

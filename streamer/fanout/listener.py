@@ -55,7 +55,7 @@ class Listener:
             ClientError: its patterns are none, or too many; nothing was begun.
         """
         asked = Asked(Sub(0, wish), check_patterns(wish.topics), wish.since, now + AHEAD_GRACE)
-        if wish.since is not None and self.hub.journal.ahead(wish.since):
+        if wish.since is not None and self.hub.journal.awaited(wish.since):
             self._parked.put(asked)
         else:
             self._begin(asked)

@@ -26,6 +26,7 @@ class Live:
     Args:
         reader: woken from the hub's tick when there may be something to pull, or given the next frame in it.
         told: the last position the client was told.
+        front: where it stands, if it has been given everything.
     """
 
     hub: Hub
@@ -33,26 +34,20 @@ class Live:
     encoding: Encoding
     _told: str
     _cursors: list[Cursor] = attrs.field(factory=list)
-    _front: Front | None = None
+    front: Front | None = None
     _joined: int = 0  # the front's ordinal when the client was last told something by itself
 
     @property
     def told(self) -> str:
         """The last position the client was told."""
-        served = self._front is not None and self._front.stands(self) > self._joined
-        return self._front.told(self) if self._front is not None and served else self._told
+        served = self.front is not None and self.front.stands(self) > self._joined
+        return self.front.told(self) if self.front is not None and served else self._told
 
     @told.setter
     def told(self, position: str) -> None:
         self._told = position
-        if self._front is not None:
-            self._joined = self._front.stands(self)
-
-    @property
-    def told_at(self) -> float:
-        """When the front told it something, seconds since the epoch; 0 where that never was."""
-        served = self._front is not None and self._front.stands(self) > self._joined
-        return self._front.told_at if self._front is not None and served else 0.0
+        if self.front is not None:
+            self._joined = self.front.stands(self)
 
     @property
     def place(self) -> int:
@@ -78,7 +73,7 @@ class Live:
 
     def pull(self) -> Batch | None:
         """The next events, None where there are none now: then frames come by themselves, as the tick makes them."""
-        if self._front is not None:
+        if self.front is not None:
             if not self.left:
                 return None
             self.fall_behind()
@@ -91,13 +86,22 @@ class Live:
             self._catch_up()
         return None
 
+    def skim(self, most: int) -> list[int]:
+        """Take the places of up to so many of the next events, as if they were given; none while more cursors wait."""
+        if len(self._cursors) != 1:
+            return []
+        self.fall_behind()
+        (cursor,) = self._cursors
+        start, cursor.ordinal = cursor.ordinal, min(cursor.end, cursor.ordinal + most)
+        return [cursor.cohort.place_of(ordinal) for ordinal in range(start, cursor.ordinal)]
+
     def fall_behind(self) -> None:
         """Frames must be pulled from now on."""
-        if self._front is None:
+        if self.front is None:
             return
         self._stand()
         self._told = self.told
-        front, self._front = self._front, None
+        front, self.front = self.front, None
         front.leave(self)
         self.hub.watch(front.cohort, self)
 
@@ -127,9 +131,9 @@ class Live:
             for cursor in self._cursors[:-1]:
                 self.hub.leave(cursor.cohort)
             del self._cursors[:-1]
-            self._front, self._joined = front, front.ordinal
+            self.front, self._joined = front, front.ordinal
             self.hub.unwatch(cohort, self)
 
     def _stand(self) -> None:
-        if self._front is not None:
-            self._cursors[-1].ordinal = self._front.stands(self)
+        if self.front is not None:
+            self._cursors[-1].ordinal = self.front.stands(self)

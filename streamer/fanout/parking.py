@@ -2,7 +2,8 @@
 """Subscriptions that wait for the relay to read the position they begin at.
 
 Relays of one log are not equally far. Who comes from one that was ahead names a position that is none here yet;
-that is no gap, and is over in a moment.
+that is no gap, and is over in a moment. Who was away for long names one that left the journal; that may be read from
+the log again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Asked:
 
     Args:
         since: the position it begins at, if it named one or its connection resumes from one.
-        until: when it is begun with what there is, seconds since the epoch.
+        until: when it is begun with what there is if its position is ahead, seconds since the epoch; whoever reads
+            older ones sets a limit of their own.
     """
 
     command: Sub
@@ -60,7 +62,8 @@ class Parked:
 
     def due(self, journal: Journal, now: float) -> list[Asked]:
         """Take out those whose position was read meanwhile, and those that waited long enough."""
-        due = [one for one in self._asked.values() if now >= one.until or not journal.ahead(one.since or "")]
+        asked_for = self._asked.values()
+        due = [one for one in asked_for if not journal.awaited(one.since or "", ahead=now < one.until)]
         for asked in due:
             del self._asked[asked.id]
         return due

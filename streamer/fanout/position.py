@@ -14,6 +14,7 @@ import re
 import msgspec
 
 START = "v1.-.0"  # before the first entry of the log
+FIRST_OFFSETS = 1  # logs number from 0 or from 1: nothing can stand before these
 LENGTH_LIMIT = 40  # characters; a 64-bit offset needs 31
 CHECK_DIGITS = 8  # hexadecimal digits of the SHA-256: one wrong position in 4 billion passes
 
@@ -33,6 +34,11 @@ class Mark(msgspec.Struct, frozen=True):
 
     check: str | None
     offset: int
+
+    @property
+    def text(self) -> str:
+        """The position."""
+        return START if self.check is None else f"v1.{self.check}.{self.offset}"
 
 
 def check(message_id: str) -> str:

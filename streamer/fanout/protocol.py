@@ -11,21 +11,28 @@ not send binary frames. Ignore frames from the server whose name you do not know
     ["hello", {"token": JWT?, "resume": POSITION?}]
         May be left out. Only before the first `sub`. `resume` is the last POSITION of an earlier connection: the
         subscriptions made in the next `RESUME_WINDOW` seconds begin there, unless they name a `since` or a `last`.
-        A token is accepted and, as long as the relay has no authorisation configured, ignored.
-    ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION?, "policy": "skip"|"strict"?}]
+        `token`: see "tokens" below.
+    ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION?, "policy": POLICY?}]
         ID is yours, 1 to `ID_LIMIT` characters, not in use on this connection. A PATTERN is an AMQP topic pattern, `*`
         for one word and `#` for any number of words, matched against the `topic` of events. `last` asks for the N most
         recent matching events (at most `LAST_LIMIT`; fewer where they are rare), `since` for all after a position;
         with both, `last` is what you get when `since` cannot be served. With neither, events begin now. `policy`: see
         "slow" below.
-    ["unsub", n, ID]          ["ping", n]          ["refresh", n, JWT]
-        `refresh` is not served yet: `err` with the code `unsupported`.
+    ["pub", n, {"topic": TOPIC, "data": {…}, "id": EVENT_ID?, "subject": TEXT?}]
+        Publishes an event where that is granted. TOPIC has no wildcards and is written as those of the events you get.
+        EVENT_ID is yours, 1 to 128 of `A-Za-z0-9._:~@+=-`; events with the same one count as one. The source is
+        `/clients/…`, the type `streamer.` and the first word; words of `publishing.RESERVED` must be granted by name.
+    ["refresh", n, JWT]
+        A new token in place of the one there is, before that ends.
+    ["unsub", n, ID]          ["ping", n]
 
 **What the server says.**
 
-    ["welcome", {"session", "position", "heartbeat", "limits", "recovered"?, "reason"?, "oldest"?}]
+    ["welcome", {"session", "position", "heartbeat", "limits", "expires"?, "recovered"?, "reason"?, "oldest"?}]
         Always the first frame: the answer to `hello`, else sent before the answer to your first frame, else after
-        a second of silence. `heartbeat` is in seconds. The last three only when you sent `resume`.
+        a second of silence; who has said nothing `HELLO_WITHIN` seconds after connecting is closed. `heartbeat` is in
+        seconds. `expires`, only with a token, is when that ends, in seconds since the epoch by the relay's clock. The
+        last three only when you sent `resume`.
     ["subd", n, {"id", "position", "recovered", "replayed", "reason"?, "oldest"?}]
         Subscribed. `replayed` events from before this moment follow because of it, exactly, then live ones.
         `recovered` is false where the position you named (here or in `hello`) could not be served; then `reason` is
@@ -35,12 +42,29 @@ not send binary frames. Ignore frames from the server whose name you do not know
         Events, each a CloudEvent. They do not name subscriptions: route each by its `topic`. An event that several of
         your subscriptions match comes once.
     ["pos", POSITION]         Nothing was missed up to here. At least every `heartbeat` seconds when no `ev` is sent.
-    ["lag", {"skipped": N, "from": POSITION, "to": POSITION, "why": "slow"}]
-        You read too slowly, and N events you had asked for have left the relay's memory.
+    ["lag", {"skipped": N, "from": POSITION, "to": POSITION, "why": "slow"|"conflated"}]
+        You read too slowly: N events you had asked for have left the relay's memory, or were not the newest of their
+        topic ("conflated").
+    ["pubd", n, {"id", "source"}]
+        The log has your event. Where an `err` says `unavailable` instead, it may: repeat it with the same EVENT_ID.
+    ["refreshed", n, {"expires"?}]
+        The new token counts. For each subscription that it does not grant, an `err` with the code `forbidden` and an
+        `unsubd` follow, both with the same n: it has ended.
     ["unsubd", n, {"id"}]     ["pong", n]
     ["err", n, {"code", "message", "retry"}]
         Your frame n was not served (n is null where it could not be read). `message` is for you, not for your users.
     ["draining", {"in_ms"}]   The relay is about to stop: reconnect after so many milliseconds.
+
+**Tokens.** What you may read and publish without one is up to the relay's operator; mostly it is to read everything.
+A token is a JSON Web Token (https://www.rfc-editor.org/rfc/rfc7519) of at most 8192 characters with `exp`, and the
+claim `streamer`: `{"read": [PATTERN, …], "publish": [PATTERN, …]}`, at most 50 of each, which are granted to you
+besides. Show it once: as the item `relay.bearer.JWT` among the subprotocols you offer (it is never echoed), as
+`Authorization: Bearer JWT`, or in `hello`. In the handshake a bad one is answered by HTTP 401 with a sentence, in
+`hello` by closing with 4001. Where the relay does not know its key yet, that is 503 and 4200: try again.
+A `sub` is served if each of its patterns lies within one granted pattern, that is if no topic could match it that
+the other does not match; else it is answered by `err` with the code `forbidden`. When your token ends the connection
+is closed with 4001; `refresh` it before. A bad token in `refresh` is answered by `err` with the code `token`, and the
+one there was goes on. A relay without keys ignores tokens.
 
 **Positions** are opaque, and valid on every relay that reads the same log. Keep the last one you were told, in
 whatever frame it came, and name it as `resume` when you reconnect: you will miss nothing, and be sent again only what
@@ -64,14 +88,17 @@ Unsubscribing forgets that; asking for history again sends it again.
 
 **Slow.** Nothing is queued for you: the relay remembers where you are, and its memory has an end. With the policy
 `skip` (the default) you are told by `lag` and go on with what is newest; when any of your subscriptions is `strict`,
-the connection is closed with 4108 instead, and nothing is left out in between. Strict or not, a connection that takes
+the connection is closed with 4108 instead, and nothing is left out in between. With `conflate` you are given, whenever
+more than a hundred events wait for you, only the newest of each topic, unless another of your subscriptions wants them
+all; history that you asked for is not conflated. Whatever the policy, a connection that takes
 no bytes at all, or answers no websocket ping, is closed.
 
 **Too fast.** You have `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that,
 `sub` and `unsub` are charged for the work they make: searching `WORK_UNIT` remembered events for one pattern costs as
 much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err`
 with the code `rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT`
-patterns; of one subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end.
+patterns; of one subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its
+own, `PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
 
 **Close codes.** 40xx, and 1009 for a frame that is too long: final, do not reconnect. 41xx: reconnect, backing off.
 42xx and 1012: reconnect after a random wait of up to some seconds. See `Close`.
@@ -87,6 +114,7 @@ import msgspec
 from msgspec import Meta
 
 from streamer.errors import ClientError
+from streamer.fanout.publishing import Publication
 
 SUBPROTOCOL = "relay.v1.json"
 
@@ -98,10 +126,14 @@ TOPICS_IN_LIMIT = 20  # patterns of one subscription
 COMMAND_RATE = 10.0  # frames a second
 COMMAND_BURST = 50.0  # frames
 PATTERNS_LIMIT = 100  # patterns of one connection
+PUBLISH_RATE = 5.0  # events a second
+PUBLISH_BURST = 20.0  # events
+PENDING_LIMIT = 16  # events of one connection that wait for their answer, or whose answer waits to be sent
 WORK_UNIT = 10_000  # entries searched for one pattern, that cost as much as a frame
 AHEAD_GRACE = 2.0  # seconds in which a position that the relay has not read yet may still turn up
 RESUME_WINDOW = 30.0  # seconds after `hello` in which subscriptions begin at `resume`
 HELLO_WAIT = 1.0  # seconds of silence after which `welcome` is sent unasked
+HELLO_WITHIN = 10.0  # seconds of silence after which who never said anything is closed
 WRONG_LIMIT = 200  # characters of an explanation that quotes what a client sent
 
 
@@ -156,6 +188,13 @@ class Sub(msgspec.Struct, frozen=True, array_like=True, tag="sub", forbid_unknow
     wish: Wish
 
 
+class Pub(msgspec.Struct, frozen=True, array_like=True, tag="pub", forbid_unknown_fields=True):
+    """`["pub", n, {…}]`"""
+
+    n: Number
+    publication: Publication
+
+
 class Unsub(msgspec.Struct, frozen=True, array_like=True, tag="unsub", forbid_unknown_fields=True):
     """`["unsub", n, ID]`"""
 
@@ -176,58 +215,9 @@ class Refresh(msgspec.Struct, frozen=True, array_like=True, tag="refresh", forbi
     token: Token
 
 
-Command = Hello | Sub | Unsub | Ping | Refresh
+Command = Hello | Sub | Pub | Unsub | Ping | Refresh
 
-_decode = msgspec.json.Decoder(Command).decode
-_decode_loosely = msgspec.json.Decoder(list[Any]).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Misread(ClientError):
-    """A client's frame could not be understood; `n` is its number where that much could be read."""
-
-    def __init__(self, error: ClientError, n: int | None) -> None:
-        super().__init__(error.code, error.message, close=error.close, retry=error.retry)
-        self.n = n
-
-
-def read(text: str | bytes) -> Command:
-    """Read a client's frame.
-
-    Raises:
-        Misread: it is none. Answer with `error_frame`; close where it says so.
-    """
-    size = len(text)
-    if size > FRAME_IN_LIMIT:
-        raise Misread(_closing(f"a frame of {size} bytes is too long; {FRAME_IN_LIMIT} are allowed"), None)
-    try:
-        command: Command = _decode(text)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise _explained(text, str(error)) from error
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise Misread(_closing(f"a frame must be one JSON array: {error}"), None) from error
-    return command
-
-
-def _explained(text: str | bytes, why: str) -> Misread:
-    """What is wrong with JSON that is no command, with the request's number if it has one."""
-    try:
-        items = _decode_loosely(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        items = []
-    if not items or not isinstance(items[0], str):
-        return Misread(_closing('a frame must be a JSON array that begins with a name, as ["ping",1]'), None)
-    n = items[1] if len(items) > 1 and isinstance(items[1], int) and not isinstance(items[1], bool) else None
-    name = items[0][:40]
-    if name not in ("hello", "sub", "unsub", "ping", "refresh"):
-        sentence = f"there is no frame {name!r}; a client can send hello, sub, unsub, ping and refresh"
-    else:
-        sentence = f"the frame {name!r} is not understood: {why[:WRONG_LIMIT]}"
-    return Misread(ClientError("bad-request", sentence), n)
-
-
-def _closing(sentence: str) -> ClientError:
-    return ClientError("bad-request", sentence, close=Close.BAD_REQUEST)
 
 
 def events_payload(position: str, events: Sequence[bytes]) -> bytes:
@@ -258,6 +248,8 @@ def limits() -> dict[str, int | float]:
         "topics": TOPICS_IN_LIMIT,
         "patterns": PATTERNS_LIMIT,
         "last": LAST_LIMIT,
+        "publish_pending": PENDING_LIMIT,
+        "publish_per_second": PUBLISH_RATE,
         "commands_per_second": COMMAND_RATE,
         "commands_burst": COMMAND_BURST,
     }

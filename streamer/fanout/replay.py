@@ -43,11 +43,12 @@ class Replay:
 
     Args:
         stop: the place where the live flow takes over.
+        subscription: whom it is for; None where it is for all of `relying`.
         relying: None while its subscription is there. Afterwards the others there were when it went: what they
             leave to this replay it still sends.
     """
 
-    subscription: Subscription
+    subscription: Subscription | None
     stop: int
     _journal: Journal = attrs.field(repr=False)
     _places: array[int] = attrs.field(repr=False)  # to be sent

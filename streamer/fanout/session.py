@@ -13,20 +13,21 @@ from typing import Any
 import attrs
 
 from streamer.errors import ClientError
-from streamer.fanout import protocol
+from streamer.fanout import commands, protocol
 from streamer.fanout.bucket import Bucket
 from streamer.fanout.encoding import RELAY, Encoding
 from streamer.fanout.feed import HEARTBEAT, Feed
 from streamer.fanout.framing import text_frame
 from streamer.fanout.front import Reader
+from streamer.fanout.grants import OPEN, Authority, Grants, insist
 from streamer.fanout.hub import Hub
 from streamer.fanout.parking import Parked
+from streamer.fanout.pending import Pending
 from streamer.fanout.protocol import Close
+from streamer.fanout.publishing import Publishes
 from streamer.fanout.start import Start, after
 from streamer.fanout.verbs import PHASES, Phase, begun
-
-DRAIN_SPREAD = 5000  # ms over which the clients of a stopping relay are told to spread
-_DRAIN_STEP = 1663  # ms, prime to the spread: neighbours in number are far apart in time
+from streamer.metrics import FRAMES
 
 
 @attrs.define(eq=False)
@@ -39,6 +40,9 @@ class Session:
         opened: seconds since the epoch.
         heartbeat: seconds within which the client is told its position, whatever happens.
         encoding: plain, or deflated for who negotiated it.
+        publisher: hands the client's events to the bus; None refuses them.
+        authority: says what the client's tokens are worth.
+        grants: what it may do; of a token that came with the handshake, else what everybody may.
     """
 
     number: int
@@ -47,11 +51,15 @@ class Session:
     opened: float
     heartbeat: float = HEARTBEAT
     encoding: Encoding = RELAY
+    publisher: Publishes | None = None
+    authority: Authority = OPEN
+    grants: Grants = attrs.field(default=attrs.Factory(lambda self: self.authority.anonymous, takes_self=True))
     phase: Phase = Phase.NEW
     feed: Feed = attrs.field(init=False, repr=False)
     _bucket: Bucket = attrs.field(init=False, repr=False)
     _work: Bucket = attrs.field(init=False, repr=False)  # what `sub` and `unsub` may cost
     _parked: Parked = attrs.field(factory=Parked, repr=False)
+    _pending: Pending | None = attrs.field(default=None, repr=False)  # most clients publish nothing
     _resume: str | None = None
     _resume_until: float = 0.0
 
@@ -80,10 +88,13 @@ class Session:
             ClientError: the connection must be closed with its `close`.
         """
         self.allow(now)
+        insist(self.grants, now, self.hub.metrics)
         self.feed.insist()
+        if self.phase is Phase.WELCOMED:
+            self.phase = Phase.GREETED
         try:
-            command = protocol.read(text)
-        except protocol.Misread as error:
+            command = commands.read(text)
+        except commands.Misread as error:
             if error.close is not None:
                 raise
             return self._answer([text_frame(protocol.error_payload(error.n, error))])
@@ -101,32 +112,44 @@ class Session:
             return self._answer([text_frame(protocol.error_payload(n, error))])
 
     def pull(self, budget: int, now: float) -> bytes | None:
-        """The next bytes to write; see `Feed.pull`."""
+        """The next bytes to write: answers that came late, then see `Feed.pull`."""
+        if self._pending is not None and (answers := self._pending.take()):
+            self.hub.metrics.add(FRAMES, by=len(answers))
+            return b"".join(answers)
         return self.feed.pull(budget, now)
 
     def beat(self, now: float) -> list[bytes]:
         """What time alone makes due: a `welcome` after silence, a `pos` before the heartbeat is over, parked `subd`.
 
         Raises:
-            ClientError: close with 4108; a strict subscription cannot be kept.
+            ClientError: close with 4000, the client never said anything; with 4001, its token has ended; or with
+                4108, a strict subscription cannot be kept.
         """
+        insist(self.grants, now, self.hub.metrics)
         self.feed.insist()
         if self.phase is Phase.NEW and now - self.opened >= protocol.HELLO_WAIT:
-            return self._answer([])
+            welcome = self._answer([])
+            self.phase = Phase.WELCOMED
+            return welcome
+        if self.phase is Phase.WELCOMED and now - self.opened >= protocol.HELLO_WITHIN:
+            sentence = f"you said nothing for {protocol.HELLO_WITHIN:g} seconds; begin with hello or sub"
+            raise ClientError("silent", sentence, close=Close.BAD_REQUEST)
         if self._parked and (due := self._parked.due(self.hub.journal, now)):
             return self._charged(lambda: [frame for asked in due for frame in begun(self, asked)])
-        if self.phase is Phase.CLOSED or not self.feed.position_due(now):
+        if self.phase is Phase.CLOSED or self._parked or not self.feed.position_due(now):
             return []
         return self._answer([self.feed.position(now, None if self.feed.flow.subscriptions else self._place(now))])
 
-    def draining(self) -> bytes:
+    def draining(self, in_ms: int) -> bytes:
         """The relay is about to stop; the clients are spread, so that they do not all come back at once."""
-        return text_frame(protocol.payload("draining", {"in_ms": self.number * _DRAIN_STEP % DRAIN_SPREAD}))
+        return text_frame(protocol.payload("draining", {"in_ms": in_ms}))
 
     def close(self) -> None:
         """Let go of everything shared; nothing is pulled after it."""
         self.phase = Phase.CLOSED
         self._parked.clear()
+        if self._pending is not None:
+            self._pending.close()
         self.feed.close()
 
     def _charged(self, handle: Callable[[], list[bytes]], now: float | None = None) -> list[bytes]:
@@ -155,7 +178,7 @@ class Session:
             "heartbeat": self.heartbeat,
             "limits": protocol.limits(),
         }
-        return text_frame(protocol.payload("welcome", facts | recovery))
+        return text_frame(protocol.payload("welcome", facts | self.grants.facts() | recovery))
 
     def _place(self, now: float) -> str:
         """The position of a client that follows nothing: where it wants to resume, else the head."""

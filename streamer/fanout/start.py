@@ -36,7 +36,15 @@ def after(journal: Journal, position: str) -> Start:
     located = journal.locate(position)
     if located.place is not None:
         return Start(located.place)
-    return Start(journal.head, located.verdict, journal.position(journal.floor))
+    return Start(journal.head, located.verdict, _oldest(journal))
+
+
+def _oldest(journal: Journal) -> str:
+    """The oldest position that can be served; of entries that were never read no position is known."""
+    oldest = journal.position(journal.floor)
+    if journal.locate(oldest).place is None and journal.floor < journal.head:
+        return journal.position(journal.floor + 1)
+    return oldest
 
 
 def begin(journal: Journal, cohort: Cohort, position: str | None, last: int | None) -> Start:

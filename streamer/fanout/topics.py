@@ -80,12 +80,6 @@ def matcher(patterns: frozenset[str]) -> Matcher:
     return _compile(patterns)
 
 
-def first_words(patterns: frozenset[str]) -> frozenset[str] | None:
-    """The first words that a matching topic can have; None where it can be any."""
-    words = frozenset(pattern.partition(".")[0] for pattern in patterns)
-    return None if words & {"*", "#"} else words
-
-
 @functools.lru_cache(maxsize=_MATCHERS_KEPT)
 def _compile(patterns: frozenset[str]) -> Matcher:
     expressions = [_expression(pattern) for pattern in sorted(patterns)]

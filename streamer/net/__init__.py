@@ -4,7 +4,13 @@
 * `client`     short HTTP requests and the opening of streams, for sources (Agent over verified TLS)
 * `failures`   what Twisted's web client raises → why a connection ended
 * `stream`     an HTTP body as a protocol that feeds a framer
-* `websocket`  browsers under `relay.v1.json`, with `clients`, `flush`, `channel` and `admission`
+* `websocket`  browsers under `relay.v1.json` and `cloudevents.json`, with `clients`, `flush`, `outlet` and `admission`
+* `sse`, `poll`, `feed_json`   the faces that only listen, with `oneway`
+* `publish`    `POST /publish`, with `bodies`
+* `tokens`     JSON Web Tokens, with `jwks`; `bearer` finds them in a request
+* `forwarded`  whose request a proxy brings
+* `gathered`   the admin pages of several processes as one, with `merging`; `listen`: a port they share
+* `relay_reader`   a client of a relay; the other `relay_…` are its parts
 * `site`       the page, the client library and `/status.json`, with `assets`, `headers` and `upgrade`
 * `admin`      `/live /ready /metrics /status`, for operators
 * `control`    `/update /stop /start /predicates` beside them, for whom `permission` lets

@@ -9,7 +9,8 @@ reasons in its body. `/metrics` is the Prometheus text format 0.0.4
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 import msgspec
@@ -20,9 +21,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from streamer.interfaces import IControl
-from streamer.metrics import Metrics
+from streamer.metrics import Metric, Metrics
 from streamer.net.assets import whole
 from streamer.net.control import BODY_LIMIT, control_pages
+from streamer.policy.histogram import SUM, cumulative
 from streamer.secrets import Secret
 
 Status = Callable[[], Mapping[str, Any]]
@@ -64,15 +66,29 @@ def admin_site(
 def render(metrics: Metrics) -> str:
     """The numbers as Prometheus text."""
     lines: list[str] = []
-    named = None
-    for metric, labels, number in metrics:
-        if metric is not named:
-            kind = "gauge" if metric.gauge else "counter"
-            lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {kind}"]
-            named = metric
-        pairs = ",".join(f'{name}="{_escape(label)}"' for name, label in zip(metric.labels, labels, strict=True))
-        lines.append(f"{metric.name}{{{pairs}}} {number:.17g}" if pairs else f"{metric.name} {number:.17g}")
+    for metric, rows in groupby(metrics, lambda row: row[0]):
+        kind = "gauge" if metric.gauge else "histogram" if metric.histogram else "counter"
+        lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {kind}"]
+        if metric.histogram:
+            lines += _histogram(metric, [(labels, number) for _, labels, number in rows])
+        else:
+            lines += [_sample(metric.name, metric.labels, labels, number) for _, labels, number in rows]
     return "\n".join(lines) + "\n"
+
+
+def _histogram(metric: Metric, rows: Iterable[tuple[tuple[str, ...], float]]) -> Iterator[str]:
+    for shared, row in groupby(rows, lambda row: row[0][:-1]):
+        counted = {labels[-1]: number for labels, number in row}
+        total = 0.0
+        for bound, total in cumulative(counted):
+            yield _sample(f"{metric.name}_bucket", metric.labels, (*shared, bound), total)
+        yield _sample(f"{metric.name}_sum", metric.labels[:-1], shared, counted.get(SUM, 0.0))
+        yield _sample(f"{metric.name}_count", metric.labels[:-1], shared, total)
+
+
+def _sample(name: str, names: Sequence[str], labels: Sequence[str], number: float) -> str:
+    pairs = ",".join(f'{name}="{_escape(label)}"' for name, label in zip(names, labels, strict=True))
+    return f"{name}{{{pairs}}} {number:.17g}" if pairs else f"{name} {number:.17g}"
 
 
 class _BoundedRequest(Request):

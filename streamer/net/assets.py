@@ -111,6 +111,8 @@ class Directory(Resource):
             return Directory(child, self._clock, self._headers)
         if not child.isfile() or child.basename().startswith(".") or child.splitext()[1] not in CONTENT_TYPES:
             return not_found()
+        if request.postpath:
+            return not_found()  # there is nothing below a file
         hashed = self._path.basename() == "assets" and bool(_HASHED.fullmatch(path))
         return File(child, self._clock, {**self._headers, b"cache-control": IMMUTABLE if hashed else b"no-cache"})
 

@@ -17,6 +17,9 @@ from twisted.web.http import HTTPChannel, Request
 from streamer.net.admission import Admission
 
 REQUEST_WITHIN = 10.0  # seconds from the connection, or from the last answer, to the end of a request
+PIPELINED_LIMIT = 8  # requests that come together; more answers than to these are not kept for who does not read them
+
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class GuardedChannel(HTTPChannel):
@@ -28,11 +31,23 @@ class GuardedChannel(HTTPChannel):
     admission: Admission | None = None
     address = ""  # counted in the admission
     _late: IDelayedCall | None = None
+    _answered = 0  # requests since data came in last
 
     def connectionMade(self) -> None:
         """Begin to wait for a request."""
         super().connectionMade()
         self._expect()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take some of a request, or several."""
+        self._answered = 0
+        super().dataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """The request's target, or a header, is longer than any that we want."""
+        transport = cast(Any, self.transport)
+        transport.write(TOO_LARGE)
+        transport.loseConnection()
 
     def allContentReceived(self) -> None:
         """The request is there."""
@@ -42,6 +57,9 @@ class GuardedChannel(HTTPChannel):
     def requestDone(self, request: Request) -> None:
         """The answer is written; wait for the next request, or for the client to take it."""
         self._expect()
+        self._answered += 1
+        if self._answered >= PIPELINED_LIMIT:
+            self.persistent = False  # what else came with them is not looked at; the client asks again
         super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,9 +1,9 @@
 # -*- test-case-name: tests.unit.test_net_flush -*-
 """When clients are written to: one timer for all of them, none when there is nothing to do.
 
-A write costs a system call whatever its size, so events that come close together should share one. The first event
-after a pause goes out at once (in the reactor's next turn, together with those that came in the same read); under
-load, at most one flush every `TICK`.
+A write costs a system call whatever its size, so events that come close together should share one. Flushes are paid
+for with credit, which grows by one each `TICK`, up to `CREDIT`: as long as there is some an event goes out at once (in
+the reactor's next turn, together with those that came in the same read), and under load there is one flush a tick.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from streamer.metrics import FANOUT_CPU, Metrics
 
 TICK = 0.01  # seconds; what an event may wait for company
+CREDIT = 3  # flushes that need not wait, after as many quiet ticks
 TURN_LIMIT = 1000  # clients written to before other parties of the reactor get a turn
 
 Flush = Callable[[int, float], bool]
@@ -36,15 +37,15 @@ class Flusher:
     _metrics: Metrics
     _cpu: Callable[[], float] = time.thread_time
     _call: IDelayedCall | None = None
-    _flushed: float = float("-inf")
+    _paid: float = float("-inf")  # until when the flushes so far have used up the credit
     _unfinished: bool = False  # the tick's clients did not fit into one turn
 
     def soon(self) -> None:
         """There is something to read; flush at once, or when the tick is over."""
         if self._call is None:
-            since = self._clock.seconds() - self._flushed
-            delay = 0.0 if since < 0 else max(0.0, TICK - since)  # a clock that was set back makes nobody wait
-            self._call = self._clock.callLater(delay, self._turn)
+            delay = self._paid - (CREDIT - 1) * TICK - self._clock.seconds()
+            # A clock that was set back makes nobody wait.
+            self._call = self._clock.callLater(delay if 0 < delay < 2 * TICK else 0.0, self._turn)
 
     def stop(self) -> None:
         """Nobody is there to write to."""
@@ -56,7 +57,7 @@ class Flusher:
         self._call = None
         now = self._clock.seconds()
         if not self._unfinished:
-            self._flushed = now
+            self._paid = min(max(self._paid, now), now + (CREDIT - 1) * TICK) + TICK
         began = self._cpu()
         self._unfinished = self._flush(TURN_LIMIT, now)
         self._metrics.add(FANOUT_CPU, by=self._cpu() - began)

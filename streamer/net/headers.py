@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from twisted.web.http import NOT_ALLOWED
 from twisted.web.server import Request, Site
 
-from streamer.net.admission import Admission
+from streamer.net.admission import Admission, account
+from streamer.net.bodies import TIMES_READ, Bodies, Body
 from streamer.net.channel import GuardedChannel
 
 METHODS = (b"GET", b"HEAD")
-BODY_LIMIT = 65_536  # bytes of a request's body; nothing here reads one
+BODY_LIMIT = 65_536  # bytes of a request's body that nothing reads
+TOO_LONG = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+|null")
 _FEATURES = ("camera", "display-capture", "geolocation", "gyroscope", "hid", "microphone", "midi", "payment", "usb")
 
@@ -61,10 +63,23 @@ def security_headers(origins: Iterable[str]) -> dict[bytes, bytes]:
     }
 
 
+def client_address(request: Request) -> str:
+    """Whom a request of a `GuardedSite` counts for, see `account`; "" for whoever uses a UNIX socket.
+
+    That is the peer; or whom a proxy of ours tells, where `Admission.trusted` knows the proxy.
+    """
+    peer: str = getattr(request.getClientAddress(), "host", "")
+    trusted = cast(GuardedSite, cast(Any, request.channel).site).admission.trusted
+    written = request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
+    return account(trusted.client(peer, [value.decode("latin-1") for value in written]))
+
+
 class GuardedRequest(Request):
-    """A request whose answer has the site's headers, and whose body may not be long."""
+    """A request whose answer has the site's headers, and whose body is dropped, but for the pages that read one."""
 
     _body = 0  # bytes of it so far
+    _most = BODY_LIMIT  # bytes of it before we hang up
+    _kept: Body | None = None
     _hung_up = False
 
     def process(self) -> None:
@@ -72,24 +87,51 @@ class GuardedRequest(Request):
         site = cast(GuardedSite, cast(Any, self.channel).site)  # `self.site` is set by what we override
         for name, value in site.headers.items():
             self.setHeader(name, value)
-        if self.method in METHODS:
+        asks_before = self.method == b"OPTIONS" and self.path in site.shared
+        if self.method in METHODS or self.path in site.bodies.pages or asks_before:
             super().process()
+            self._drop_body()
             return
         self.setResponseCode(NOT_ALLOWED)
         self.setHeader(b"allow", b", ".join(METHODS))
         self.write(b"this site is only read\n")
         self.finish()
 
+    def read_body(self) -> bytes:
+        """The body, for the page that answers; only before `render` returns, and once.
+
+        Raises:
+            ClientError: see `Body.read`.
+        """
+        return b"" if self._kept is None else self._kept.read()
+
     def gotLength(self, length: int | None) -> None:
-        """Make no temporary file for a body that is dropped."""
+        """Make no temporary file; keep the body only where it is read."""
         self.content = io.BytesIO()
+        channel = cast(Any, self.channel)  # `method` and `path` of the request are set when the body is there
+        self._kept = channel.site.bodies.open(channel._command, channel._path)
+        if self._kept is not None:
+            self._most = TIMES_READ * self._kept.limit
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Drop the body, for nothing here reads one; hang up when it is long."""
+        """Take some of the body; hang up when it is far too long."""
         self._body += len(data)
-        if self._body > BODY_LIMIT and not self._hung_up:
+        if self._kept is not None:
+            self._kept.add(data)
+        if self._body > self._most and not self._hung_up:
             self._hung_up = True
-            cast(Any, self.channel).loseConnection()
+            channel = cast(Any, self.channel)
+            channel.write(TOO_LONG)  # whoever listens while sending is told
+            channel.loseConnection()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Hold no part of a body that will not be whole."""
+        self._drop_body()
+        super().connectionLost(reason)
+
+    def _drop_body(self) -> None:
+        if self._kept is not None:
+            self._kept.drop()
 
 
 class GuardedSite(Site):
@@ -100,19 +142,27 @@ class GuardedSite(Site):
     noisy = False
 
     def __init__(
-        self, resource: Any, headers: Mapping[bytes, bytes], timeout: float, reactor: Any, admission: Admission
+        self,
+        resource: Any,
+        headers: Mapping[bytes, bytes],
+        timeout: float,
+        reactor: Any,
+        admission: Admission,
+        bodies: Bodies | None = None,
     ) -> None:
         super().__init__(resource, timeout=timeout, reactor=reactor, parsePOSTFormSubmission=False)
         self.headers = headers
-        self._admission = admission
+        self.bodies = bodies or Bodies()
+        self.shared: Collection[bytes] = ()  # paths that pages of other origins may read, and ask about beforehand
+        self.admission = admission
 
     def buildProtocol(self, addr: Any) -> Any:
         """Count a connection in; None, which closes it, where there are too many."""
         address = getattr(addr, "host", "")
-        if not self._admission.arrive(address):
+        if not self.admission.arrive(address):
             return None
         channel: GuardedChannel = super().buildProtocol(addr)
-        channel.address, channel.admission = address, self._admission
+        channel.address, channel.admission = address, self.admission
         return channel
 
     def log(self, request: Any) -> None:

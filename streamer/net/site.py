@@ -6,6 +6,10 @@
 /config.json      what the page must know of this deployment
 /status.json      for people
 /ws               the websocket, see `upgrade`
+/publish          where clients publish events, see `publish`
+/events           server-sent events, see `sse`
+/poll             long poll, see `poll`
+/feed.json        the latest events as a JSON Feed, see `feed_json`
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from twisted.web.server import Request
 
 from streamer.net.admission import Admission
 from streamer.net.assets import Directory, Folder, Page, whole
+from streamer.net.bodies import Bodies
 from streamer.net.headers import GuardedSite, security_headers
+from streamer.net.publish import BODY_LIMIT, PATH
 
 REQUEST_TIMEOUT = 30.0  # seconds without a byte; `channel` has a stricter limit while a request is waited for
 PUBLIC: Mapping[bytes, bytes] = {
@@ -54,6 +60,8 @@ def relay_site(
     origins: Sequence[str],
     reactor: IReactorTime,
     admission: Admission,
+    publish: IResource | None = None,
+    faces: Mapping[bytes, IResource] | None = None,
 ) -> GuardedSite:
     """The site.
 
@@ -64,6 +72,8 @@ def relay_site(
         websocket: what answers at `/ws`.
         origins: of the page, for the content security policy.
         admission: counts connections; the websocket's own.
+        publish: what answers at `/publish`, the one page that reads a body.
+        faces: what answers at other paths of one word, to pages of other origins too.
     """
     root = Page(pages, reactor)
     root.putChild(b"ws", websocket)
@@ -72,4 +82,12 @@ def relay_site(
     client = Folder()
     client.putChild(b"v1", Directory(pages.child("client").child("v1"), reactor, PUBLIC))
     root.putChild(b"client", client)
-    return GuardedSite(root, security_headers(origins), REQUEST_TIMEOUT, reactor, admission)
+    for name, face in (faces or {}).items():
+        root.putChild(name, face)
+    bodies = Bodies()
+    if publish is not None:
+        root.putChild(PATH[1:], publish)
+        bodies = Bodies({PATH: BODY_LIMIT})
+    site = GuardedSite(root, security_headers(origins), REQUEST_TIMEOUT, reactor, admission, bodies)
+    site.shared = frozenset(b"/" + name for name in faces or {})
+    return site

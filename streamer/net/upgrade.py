@@ -12,19 +12,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
+import attrs
 from autobahn.twisted.resource import WebSocketResource
 from twisted.web.http import BAD_REQUEST, FORBIDDEN, SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from streamer.fanout.protocol import SUBPROTOCOL
+from streamer.errors import ClientError
+from streamer.fanout.grants import Grants
+from streamer.fanout.protocol import SUBPROTOCOL, Wish
+from streamer.fanout.readonly import SUBPROTOCOL as READ_ONLY
 from streamer.metrics import HANDSHAKES, Metrics
 from streamer.net.admission import Admission
 from streamer.net.assets import Plain
-from streamer.net.websocket import FACE, RelayFactory
+from streamer.net.bearer import grants_of, subprotocols
+from streamer.net.headers import client_address
+from streamer.net.oneway import check_granted, read_query, status
+from streamer.net.websocket import FACE, READ_ONLY_FACE, RelayProtocol
+from streamer.net.websocket_factory import RelayFactory
 
 UPGRADE_REQUIRED = 426
 RETRY_AFTER = 10  # seconds that one who finds no place is asked to wait
+
+
+@attrs.define
+class _Arriving:
+    """What Autobahn takes for the factory: one connection's, which comes with what its token grants."""
+
+    factory: RelayFactory
+    grants: Grants
+    wish: Wish | None
+    address: str
+    made: RelayProtocol | None = None
+
+    def buildProtocol(self, address: Any) -> RelayProtocol:
+        """Make the protocol."""
+        protocol = self.made = self.factory.buildProtocol(address)
+        protocol.address = self.address
+        protocol.grants, protocol.wish = self.grants, self.wish
+        if self.wish is not None:
+            protocol.face = READ_ONLY_FACE
+        return protocol
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the handshake was as RFC 6455 has it."""
+        return self.made is not None and self.made.session is not None
 
 
 class Upgrade(Resource):
@@ -35,33 +68,49 @@ class Upgrade(Resource):
     def __init__(self, factory: RelayFactory, admission: Admission, origins: Iterable[str], metrics: Metrics) -> None:
         Resource.__init__(self)
         self._factory = factory
-        self._handover = WebSocketResource(factory)
         self._admission = admission
         self._origins = frozenset(origin.encode() for origin in origins) - {b"null"}
         self._metrics = metrics
 
     def render_GET(self, request: Request) -> int | bytes:
         """Hand the connection over, or say what is missing."""
-        if (request.getHeader(b"upgrade") or b"").strip().lower() != b"websocket":
+        upgrade = (request.getHeader(b"upgrade") or b"").strip().lower()
+        if upgrade != b"websocket" or request.method != b"GET":
             request.setHeader(b"upgrade", b"websocket")
             return self._refuse(request, "no-websocket", UPGRADE_REQUIRED, "this is the address of a websocket")
         origins = request.requestHeaders.getRawHeaders(b"origin", [])
         if len(origins) > 1 or (origins and origins[0] not in self._origins):
             sentence = "this page's origin is not on the relay's list; its operator can add it to [relay] origins"
             return self._refuse(request, "origin", FORBIDDEN, sentence)
-        offered = b",".join(request.requestHeaders.getRawHeaders(b"sec-websocket-protocol", [])).split(b",")
-        if SUBPROTOCOL.encode() not in (item.strip() for item in offered):
-            return self._refuse(request, "subprotocol", BAD_REQUEST, f"offer the websocket subprotocol {SUBPROTOCOL}")
-        refusal = self._admission.admit(getattr(request.getClientAddress(), "host", ""))
-        if refusal is not None:
+        offered = subprotocols(request)
+        face = FACE if SUBPROTOCOL.encode() in offered else READ_ONLY_FACE
+        if face == READ_ONLY_FACE and READ_ONLY.encode() not in offered:
+            sentence = f"offer the websocket subprotocol {SUBPROTOCOL}, or {READ_ONLY} to be sent events only"
+            return self._refuse(request, "subprotocol", BAD_REQUEST, sentence)
+        address = client_address(request)
+        full = self._admission.admit(address)
+        if full is not None:
             request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
-            return self._refuse(request, "full", SERVICE_UNAVAILABLE, refusal)
+            return self._refuse(request, "full", SERVICE_UNAVAILABLE, full)
+        clients = self._factory.clients
+        try:
+            self._admission.greet(address, clients.now())
+            grants = grants_of(request, clients.authority, clients.now())
+            wish = None
+            if face == READ_ONLY_FACE:
+                wish, _ = read_query(request)
+                check_granted(wish, grants)
+        except ClientError as error:
+            self._admission.release(address)
+            return self._refuse(request, error.code, status(request, error), error.message, face)
         transport = cast(Any, request.channel).transport
         transport.unregisterProducer()  # twisted.web's; the websocket registers its own
-        result: int | bytes = self._handover.render(request)
+        arriving = _Arriving(self._factory, grants, wish, address)
+        result: int | bytes = WebSocketResource(arriving).render(request)
+        self._metrics.add(HANDSHAKES, face, "accepted" if arriving.accepted else "handshake")
         return result
 
-    def _refuse(self, request: Request, outcome: str, code: int, sentence: str) -> int | bytes:
-        self._metrics.add(HANDSHAKES, FACE, outcome)
+    def _refuse(self, request: Request, outcome: str, code: int, sentence: str, face: str = FACE) -> int | bytes:
+        self._metrics.add(HANDSHAKES, face, outcome)
         answer: int | bytes = Plain(code, sentence).render(request)
         return answer

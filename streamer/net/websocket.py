@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_net_websocket -*-
-"""`relay.v1.json` on Autobahn: translates between a socket and a `fanout.session`.
+"""Websockets on Autobahn: translates between a socket and a `fanout.session`, or a `fanout.readonly`.
 
 Autobahn does the handshake, parses what clients send and keeps the closing handshake; its timers go through txaio to
 the global reactor, so all of them are switched off and ours run on the injected clock (`Clients.sweep`). What we
@@ -14,29 +14,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from zope.interface import implementer
 
 from streamer.errors import ClientError
-from streamer.fanout.deflate import WINDOW_BITS
-from streamer.fanout.encoding import RELAY, RELAY_DEFLATED
-from streamer.fanout.protocol import FRAME_IN_LIMIT, SUBPROTOCOL, Close
+from streamer.fanout.feed import Feed
+from streamer.fanout.grants import Grants, insist
+from streamer.fanout.protocol import SUBPROTOCOL, Close, Wish
+from streamer.fanout.readonly import SUBPROTOCOL as READ_ONLY
+from streamer.fanout.readonly import ReadOnly
 from streamer.fanout.session import Session
-from streamer.metrics import CLOSED, FRAMES, HANDSHAKES
-from streamer.net.admission import Admission
+from streamer.metrics import CLOSED, FRAMES
+from streamer.net.conversing import conversation
 from streamer.net.outlet import Outlet
+from streamer.net.quiet import Quiet
+from streamer.net.stuck import Stuck
 
 FACE = "websocket"  # the metrics' label
+READ_ONLY_FACE = "cloudevents"  # the metrics' label of those that only listen
 PULL_BUDGET = 64_000  # bytes pulled at a time; one event that is longer is pulled alone
 PULLS_LIMIT = 4  # pulls in one turn of the reactor, for a client whose socket takes everything
 ANSWERS_LIMIT = 64_000  # bytes of answers that a client which does not read may have waiting
 PING_AFTER = 25.0  # seconds without a byte from the client; load balancers give up at 60
 DEAD_AFTER = 90.0  # seconds without a byte from the client, pongs included
 REASON_LIMIT = 123  # bytes, by RFC 6455
+PIECES_LIMIT = 32  # of a frame that comes bit by bit; each object would cost more than the bytes in it
+IGNORED_LIMIT = 131_072  # bytes that a client may still send after our close frame; Autobahn keeps some of them
 STUCK_AFTER = 30.0  # seconds in which a socket that is full must have been emptied
 DEAD = "1006"  # the close code that stands for an abort; RFC 6455 forbids sending it
 
@@ -45,42 +51,54 @@ DEAD = "1006"  # the close code that stands for an abort; RFC 6455 forbids sendi
 class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     """One client's socket."""
 
+    log = Quiet()
     face = FACE
-    session: Session | None = None
+    grants: Grants | None = None  # of a token in the handshake; see `upgrade`
+    wish: Wish | None = None  # of one who only listens; see `upgrade`
+    session: Session | ReadOnly | None = None
     outlet: Outlet | None = None
     paused = False
-    stuck = 0  # bytes that waited for the socket when that was looked at last
-    paused_since = 0.0  # when the socket last took some of what waits for it; 0 where nothing does
+    stuck: Stuck  # from `onOpen` on
+    frame_data: list[bytes]  # Autobahn's
     answers_waiting = 0  # bytes of answers written since the transport said it was full
     heard = 0.0  # when the last bytes came in
     pinged = False  # a ping was sent since
     closing = 0.0  # when our close frame was sent; 0 while open
     address = ""  # counted in the factory's admission
+    channel_address = ""  # that the HTTP channel was counted for
+    ignored = 0  # bytes that came after our close frame
 
     def onConnect(self, request: ConnectionRequest) -> str:
-        """Choose the subprotocol; what else was offered (tokens, too) is never echoed."""
-        if SUBPROTOCOL not in request.protocols:
+        """The subprotocol that `upgrade` has chosen; what else was offered (tokens, too) is never echoed."""
+        chosen = SUBPROTOCOL if self.wish is None else READ_ONLY
+        if chosen not in request.protocols:
             raise ConnectionDeny(400, f"offer the subprotocol {SUBPROTOCOL}")
-        return SUBPROTOCOL
+        return chosen
 
     def onOpen(self) -> None:
         clients = self.factory.clients
         self.heard = clients.now()
         self.outlet = outlet = Outlet(self.transport, clients.hub.metrics)
+        self.stuck = Stuck(outlet)
         self.deliver = outlet.send  # type: ignore[method-assign]  # one call less for each client and tick
-        encoding = RELAY if self._perMessageCompress is None else RELAY_DEFLATED
-        number = clients.opened(self)
-        self.session = Session(number, clients.hub, self, self.heard, clients.heartbeat, encoding)
+        number, deflated = clients.opened(self), self._perMessageCompress is not None
+        self.session = conversation(number, clients, self, self.heard, self.grants, self.wish, deflated)
         self.transport.registerProducer(self, True)
+        self.pull()
 
     def dataReceived(self, data: bytes) -> None:
         self.heard, self.pinged = self.factory.clients.now(), False
+        self.ignored += len(data) if self.closing else 0
+        if self.ignored > IGNORED_LIMIT:
+            self.transport.abortConnection()
+            return
         self._dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._perMessageCompress is not None:
             self._perMessageCompress._decompressor = None  # 40 kB that the next message needs anew anyhow
         if self.session is None or self.closing:
+            self.data = b""
             return
         try:
             if isBinary:
@@ -92,16 +110,27 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self.answer(answers)
         self.pull()
 
+    def onMessageFrameBegin(self, length: int) -> None:
+        if self.message_data:  # not the first frame; the message is counted as one, its other frames as one each
+            self._allows()
+        super().onMessageFrameBegin(length)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        super().onMessageFrameData(payload)
+        if len(self.frame_data) > PIECES_LIMIT:
+            self.frame_data = [b"".join(self.frame_data)]
+
     def onPing(self, payload: bytes) -> None:
-        if self.session is None or self.closing:
-            return
-        try:
-            self.session.allow(self.heard)
-        except ClientError as error:
-            self.refuse(error)
-            return
-        if not self.paused:
+        if self._allows() and not self.paused:
             self.sendPong(payload)
+
+    def onPong(self, payload: bytes) -> None:
+        self._allows()
+
+    @property
+    def feed(self) -> Feed | None:
+        """See `clients.Client`."""
+        return None if self.session is None else self.session.feed
 
     def wake(self) -> None:
         """See `fanout.front.Reader`."""
@@ -121,7 +150,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.outlet.close()
         super().connectionLost(reason)
         self.factory.admission.release(self.address)
-        self.factory.admission.leave(self.address)  # counted in by the HTTP channel that this took over from
+        self.factory.admission.leave(self.channel_address)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Every close goes through here, Autobahn's own too; from now on nothing else is written."""
@@ -133,14 +162,13 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def pauseProducing(self) -> None:
         if not self.paused:
-            self.paused_since = self.factory.clients.now()
+            self.stuck.since = self.factory.clients.now()
             if self.session is not None:
                 self.session.feed.fall_behind()
         self.paused = True
 
     def resumeProducing(self) -> None:
         self.paused = False
-        self.paused_since = 0.0
         self.answers_waiting = 0
         self.pull()
 
@@ -182,7 +210,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self.closing:
             if now - self.closing >= patience:
                 self.transport.abortConnection()  # Autobahn's dropConnection does nothing by now
-        elif silence >= DEAD_AFTER or (self.paused and self._stuck_for(now) >= STUCK_AFTER):
+        elif silence >= DEAD_AFTER or (self.paused and self.stuck.seconds(now) >= STUCK_AFTER):
             self.factory.clients.hub.metrics.add(CLOSED, DEAD)
             self.transport.abortConnection()
         else:
@@ -191,13 +219,18 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
                 self.sendPing()
             self._beat(now)
 
-    def _stuck_for(self, now: float) -> float:
-        """Seconds in which the socket took nothing of what waits for it."""
-        waiting = -1 if self.outlet is None else self.outlet.backlog()
-        if 0 <= waiting < self.stuck:
-            self.paused_since = now
-        self.stuck = waiting
-        return now - self.paused_since
+    def _allows(self) -> bool:
+        """Count a websocket frame that is no message; False where it is one too many."""
+        if self.session is None or self.closing:
+            self.data = b""  # who floods us does not have the rest of it parsed
+            return False
+        try:
+            self.session.allow(self.heard)
+        except ClientError as error:
+            self.refuse(error)
+            self.data = b""
+            return False
+        return True
 
     def _beat(self, now: float) -> None:
         """Say what time alone makes due, and what follows from it."""
@@ -205,6 +238,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             return
         try:
             if self.paused:
+                insist(self.session.grants, now, self.factory.clients.hub.metrics)
                 self.session.feed.insist()
                 return
             answers = self.session.beat(now)
@@ -218,7 +252,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def announce(self, in_ms: int) -> None:
         """See `clients.Client`."""
         if self.session is not None:
-            self.answer([self.session.draining()])
+            self.answer([self.session.draining(in_ms)])
 
     def refuse(self, error: ClientError) -> None:
         """End the connection with the error's close code; the reason is its machine word and its sentence."""
@@ -231,53 +265,3 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         cut = reason.encode()[:REASON_LIMIT].decode(errors="ignore")
         self.sendCloseFrame(int(code), cut.encode())  # not sendClose, which knows no 1012
         self.session.close()
-
-
-class RelayFactory(WebSocketServerFactory):  # type: ignore[misc]
-    """Makes protocols for `net.upgrade`, which has checked origins and counted connections before."""
-
-    protocol = RelayProtocol
-    noisy = False
-
-    def __init__(self, clients: Any, admission: Admission, reactor: Any, compression: bool = True) -> None:
-        super().__init__(protocols=[SUBPROTOCOL], server="", reactor=reactor)
-        self.clients = clients
-        self.admission = admission
-        self.setProtocolOptions(
-            versions=[13],
-            webStatus=False,
-            maxFramePayloadSize=FRAME_IN_LIMIT,
-            maxMessagePayloadSize=FRAME_IN_LIMIT,
-            failByDrop=False,
-            openHandshakeTimeout=0,  # the request was read by twisted.web, with its own time-out
-            closeHandshakeTimeout=0,  # ours: ABORT_AFTER
-            autoPingInterval=0,  # ours: PING_AFTER
-            perMessageCompressionAccept=_compression if compression else _none,
-            tcpNoDelay=True,
-            allowedOrigins=["*"],  # net.upgrade has the list
-            allowNullOrigin=True,
-        )
-
-    def buildProtocol(self, addr: Any) -> RelayProtocol:
-        """For a connection that was admitted; counts it out again when it is lost."""
-        protocol: RelayProtocol = super().buildProtocol(addr)
-        protocol.address = getattr(addr, "host", "")
-        self.clients.hub.metrics.add(HANDSHAKES, FACE, "accepted")
-        return protocol
-
-
-def _none(offers: Any) -> None:
-    """Whatever is offered, send plain frames."""
-
-
-def _compression(offers: Any) -> Any:
-    """Accept permessage-deflate where our shared frames can be read, and let the client remember nothing either."""
-    for offer in offers:
-        if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits in (0, WINDOW_BITS):
-            return PerMessageDeflateOfferAccept(
-                offer,
-                request_no_context_takeover=offer.accept_no_context_takeover,
-                no_context_takeover=offer.request_no_context_takeover or None,
-                max_message_size=FRAME_IN_LIMIT,
-            )
-    return None

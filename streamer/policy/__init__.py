@@ -19,6 +19,13 @@ Keeping account:
 * `delivery`     how often what failed is tried again, on the bus
 * `sample`       which of many equal complaints go to the log
 
+For operators:
+
+* `rejoin`      why a connection to a relay ended → when to come back
+* `histogram`   times → buckets
+* `exposition`  `/metrics` → numbers; `rates`: two looks → rates; `overview`: the tables of `streamer top`
+* `event_line`  an event → a line for a terminal; `terminal`: what may be shown on one
+
 What upstreams ask for, and leave out:
 
 * `predicates`  what a v1.1 stream may be asked for

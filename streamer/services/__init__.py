@@ -6,7 +6,10 @@
 * `staged`     services that start in order and stop in reverse, one after the other
 * `listening`  a port from start to stop; `fatal` the end of a process that cannot go on; `garbage` rarer collections
 * `enrich`     items → events; `enricher` what happens to one item
-* `relay`      the log → browsers
+* `relay`      the log → browsers; `cold` reads what they missed long ago, `upkeep` lets go what is old
+* `authority`  keys for clients' tokens; `publishing` takes clients' events to the bus
+* `relay_fleet`   several relays on one port
+* `watch_cli`  the commands `tail` and `top`, run by `foreground`
 
 Upstreams → the bus:
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.python import usage
@@ -11,7 +12,10 @@ from twisted.python import usage
 from streamer import settings
 from streamer.bus.factory import check_url
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+from streamer.net import tokens
+from streamer.net.forwarded import Trusted
 from streamer.tables import Settings
+from streamer.toml_marks import Path
 
 
 def read(path: str, *, alone: bool = False) -> Settings:
@@ -30,7 +34,23 @@ def read(path: str, *, alone: bool = False) -> Settings:
             raise ValueError("'memory:' joins nothing between processes; use twistd pipeline, or an amqp:// URL")
     except ValueError as error:
         raise ConfigurationError([found.problem(("bus", "url"), f"bus.url: {error}")]) from error
+    wrong: list[tuple[Path, str]] = [
+        (("auth", *path), sentence) for path, sentence in tokens.problems(found.relay.auth)
+    ]
+    wrong += _no_proxies(found.relay.trusted_proxies)
+    if wrong:
+        raise ConfigurationError([found.problem(("relay", *path), sentence) for path, sentence in wrong])
     return found
+
+
+def _no_proxies(written: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """What in `[relay] trusted_proxies` is no proxy's address."""
+    for index, proxy in enumerate(written):
+        try:
+            Trusted((proxy,))
+        except ValueError as error:
+            sentence = f"{error}; write an address, a network as 10.0.0.0/8, or unix"
+            yield ("trusted_proxies", index), f"relay.trusted_proxies.{index}: {sentence}"
 
 
 class Options(usage.Options):

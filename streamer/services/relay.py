@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,32 @@ from twisted.python.filepath import FilePath
 import streamer
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
+from streamer.fanout.slowest import slowest
 from streamer.interfaces import IBus, ILog
 from streamer.metrics import Metrics
 from streamer.net.admission import Admission
+from streamer.net.client import UpstreamClient, agents
 from streamer.net.clients import Clients
+from streamer.net.feed_json import Feed
+from streamer.net.forwarded import Trusted
 from streamer.net.headers import GuardedSite
+from streamer.net.listen import roomy
+from streamer.net.oneway import Entrance
 from streamer.net.outlet import tune
+from streamer.net.poll import Poll
+from streamer.net.publish import Publish
 from streamer.net.site import relay_site
+from streamer.net.sse import Events
 from streamer.net.upgrade import Upgrade
-from streamer.net.websocket import RelayFactory
+from streamer.net.websocket_factory import RelayFactory
+from streamer.services.authority import AuthorityService
+from streamer.services.cold import ColdReads
 from streamer.services.fatal import Fatal
+from streamer.services.publishing import Publisher
+from streamer.services.upkeep import Upkeep
 from streamer.tables import RelaySettings
 
+USER_AGENT = "streamer"  # what the server of a key set sees
 CATCH_UP_PATIENCE = 5.0  # seconds between warnings that the log's history is not read yet
 PAGES = Path(streamer.__file__).parent / "_web"
 
@@ -41,21 +57,47 @@ class RelayService(Service):
         reactor: listens and keeps time.
         pages: what the build of the page wrote; need not exist.
         fatal: told a sentence where the port cannot be had.
+        jitter: a number from 0 to 1; when, within the drain, a client is sent away, and how long one waits who came in
+            a herd.
     """
 
     log = Logger()
 
     def __init__(
-        self, bus: IBus, settings: RelaySettings, reactor: Any, metrics: Metrics, fatal: Fatal, pages: Path = PAGES
+        self,
+        bus: IBus,
+        settings: RelaySettings,
+        reactor: Any,
+        metrics: Metrics,
+        fatal: Fatal,
+        pages: Path = PAGES,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._bus = IBus(bus)
         self._settings = settings
         self._reactor = reactor
         self._fatal = fatal
+        self._jitter = jitter
         self._pages = pages
-        self._hub = Hub(Journal(settings.journal_entries, settings.journal_bytes), metrics)
-        self._clients = Clients(self._hub, reactor, settings.heartbeat)
-        self._admission = Admission(settings.clients, settings.clients_per_address)
+        journal = Journal(
+            settings.journal_entries, settings.journal_bytes, settings.journal_age, cold_limit=settings.cold_bytes
+        )
+        self._hub = Hub(journal, metrics)
+        self._cold = ColdReads(self._hub, self._bus, reactor)
+        self._upkeep = Upkeep(self._hub, reactor)
+        self._publisher = Publisher(self._bus, reactor, metrics)
+        fetcher = UpstreamClient(agents(reactor), reactor, USER_AGENT)
+        self._tokens = AuthorityService(settings.auth, fetcher, reactor, metrics)
+        authority = self._tokens.authority
+        self._clients = Clients(self._hub, reactor, settings.heartbeat, self._publisher, authority)
+        self._admission = Admission(
+            settings.clients,
+            settings.clients_per_address,
+            settings.handshakes,
+            Trusted(settings.trusted_proxies),
+            jitter,
+        )
+        self._entrance = Entrance(self._clients, self._admission, settings.origins)
         self._site = self._make_site(metrics)
         self._reader: ILog | None = None
         self._starting: Deferred[None] | None = None
@@ -79,7 +121,7 @@ class RelayService(Service):
             found.append(f"relay: the log is not being read ({self._bus.status})")
         if self._listening is None:
             found.append(f"relay: {self._trouble or 'not listening yet; the log is being caught up with'}")
-        return found
+        return found + self._tokens.troubles()
 
     def status(self) -> dict[str, Any]:
         """For the operator; encodes as JSON."""
@@ -92,6 +134,8 @@ class RelayService(Service):
             "connections": self._admission.connections,
             "turned_away": self._admission.turned_away,
             "cohorts": self._hub.cohorts,
+            "publishing": len(self._publisher),
+            "tokens": self._tokens.status(),
             "journal_bytes": journal.bytes,
             "oldest": journal.position(journal.floor),
         }
@@ -99,6 +143,9 @@ class RelayService(Service):
     def startService(self) -> None:
         """Begin to read the log, and to listen once its history is in."""
         Service.startService(self)
+        self._cold.start()
+        self._upkeep.start()
+        self._tokens.startService()
         self._reader = self._bus.log(self._settings.history, self._clients.append)
         self._starting = Deferred.fromCoroutine(self._listen(self._reader))
         self._starting.addErrback(self._not_started)
@@ -109,7 +156,7 @@ class RelayService(Service):
 
     async def _listen(self, reader: ILog) -> None:
         await self._caught_up(reader)
-        endpoint = serverFromString(self._reactor, self._settings.listen)
+        endpoint = serverFromString(self._reactor, roomy(self._settings.listen))
         try:
             self._listening = await endpoint.listen(self._site)
             tune(self._listening)
@@ -140,16 +187,22 @@ class RelayService(Service):
 
     async def _stop(self) -> None:
         Service.stopService(self)
+        self._trouble = "stopping; its clients are being sent away"
+        self._entrance.close()
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.cancel()
         listening, self._listening = self._listening, None
         if listening is not None:
             await maybeDeferred(listening.stopListening)
+        await self._clients.stop(self._settings.drain, self._jitter)  # served until they leave
+        self._upkeep.stop()
+        await self._cold.stop()
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.stop()
-        await self._clients.stop()
+        self._publisher.stop()
+        await self._tokens.stopService()
 
     def _not_started(self, failure: Any) -> None:
         if not failure.check(CancelledError):
@@ -163,6 +216,7 @@ class RelayService(Service):
             "clients": len(self._clients),
             "journal_entries": journal.head - journal.floor,
             "position": journal.position(journal.head),
+            "slowest": slowest(self._clients.standings()),
         }
 
     def _make_site(self, metrics: Metrics) -> GuardedSite:
@@ -176,6 +230,12 @@ class RelayService(Service):
             origins=settings.origins,
             reactor=self._reactor,
             admission=self._admission,
+            faces={
+                b"events": Events(self._entrance),
+                b"poll": Poll(self._entrance),
+                b"feed.json": Feed(self._entrance, settings.title, next(iter(settings.origins), None)),
+            },
+            publish=Publish(self._publisher, self._tokens.authority, settings.origins, metrics, self._reactor),
         )
 
 

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import role
 from streamer.bus.acks import FLUSH_AFTER
-from streamer.bus.reader import QUIET, RECOGNISE, Reader
+from streamer.bus.reader import QUIET, READ_AHEAD, RECOGNISE, Reader
+from streamer.interfaces import Offset
 from streamer.message import Entry
 from streamer.metrics import BUS_ENDINGS, LOG_REPEATED, LOG_RESET, LOG_SKIPPED, Metrics
 from tests.bus_broker import Broker, pika_properties
@@ -27,7 +28,7 @@ class ReaderTests(SynchronousTestCase):
         self.broker = Broker(self.clock)
         self.entries: list[Entry] = []
 
-    def reader(self, history: float) -> Reader:
+    def reader(self, start: float | Offset) -> Reader:
         shared = role.Broker(
             [("here", self.broker)],
             lambda name: ConnectionParameters(heartbeat=0),
@@ -35,7 +36,7 @@ class ReaderTests(SynchronousTestCase):
             self.metrics,
             lambda: 0.5,
         )
-        reader = Reader(shared, history, self.entries.append)
+        reader = Reader(shared, start, self.entries.append)
         reader.role.start()
         self.clock.advance(0)
         self.assertTrue(reader.ready)
@@ -194,6 +195,81 @@ class ReaderTests(SynchronousTestCase):
         self.lose()
         self.broker.deliver_all((1, *self.entry(7, 1007)), (2, *self.entry(8, 1008)))
         self.assertEqual(self.offsets(), [7])
+        self.stop(reader)
+
+    def acked(self) -> int:
+        """The highest delivery that was acked on the present connection."""
+        self.clock.advance(FLUSH_AFTER)
+        return max(
+            (method.delivery_tag for method in self.broker.methods if isinstance(method, spec.Basic.Ack)), default=0
+        )
+
+    def test_from_offset(self) -> None:
+        """It starts at the offset, drops what comes before that in its chunk, and goes on as ever after a loss."""
+        reader = self.reader(Offset(7))
+        self.assertEqual((self.start(), reader.role.name), (7, "log offset"))
+        for tag, offset in enumerate((5, 6, 7, 8), 1):
+            self.deliver(tag, offset, made=-60)
+        self.assertEqual((self.offsets(), self.acked()), ([7, 8], 4))
+        self.clock.advance(QUIET)
+        self.successResultOf(reader.caught_up)
+        self.lose()
+        self.assertEqual(self.start(), 8)
+        self.deliver(1, 8)
+        self.deliver(2, 9)
+        self.assertEqual(self.offsets(), [7, 8, 9])
+        self.stop(reader)
+
+    def test_from_offset_that_is_gone(self) -> None:
+        """The oldest entry there is comes first, and nothing is taken for skipped or for another log's."""
+        reader = self.reader(Offset(7))
+        self.lose()
+        self.assertEqual(self.start(), 7)
+        self.deliver(1, 50)
+        self.clock.advance(RECOGNISE)
+        self.assertEqual(self.offsets(), [50])
+        self.assertEqual((self.metrics.value(LOG_SKIPPED), self.metrics.value(LOG_RESET)), (0, 0))
+        self.stop(reader)
+
+    def test_from_offset_ahead(self) -> None:
+        """A log that has not come so far is not doubted."""
+        reader = self.reader(Offset(7))
+        self.clock.advance(RECOGNISE)
+        self.assertTrue(reader.ready)
+        self.assertEqual(self.metrics.total(BUS_ENDINGS), 0)
+        self.stop(reader)
+
+    def test_pause(self) -> None:
+        """While paused it takes what comes and withholds the acks, so that the credit runs out; then tells them."""
+        reader = self.reader(600)
+        self.deliver(1, 1, made=-60)
+        reader.pause()
+        for tag in range(2, READ_AHEAD + 2):
+            self.deliver(tag, tag, made=-60)
+        self.assertEqual(self.acked(), 1)
+        self.deliver(READ_AHEAD + 2, READ_AHEAD + 2, made=1)
+        self.clock.advance(QUIET * 3)
+        self.assertNoResult(reader.caught_up)
+        reader.resume()
+        self.assertEqual(self.acked(), READ_AHEAD + 2)
+        self.assertNoResult(reader.caught_up)
+        self.clock.advance(QUIET * 2)
+        self.successResultOf(reader.caught_up)
+        self.assertEqual(len(self.entries), READ_AHEAD + 2)
+        self.stop(reader)
+
+    def test_pause_over_a_loss(self) -> None:
+        """What was withheld on a connection that is gone is not told on the next, which is paused as well."""
+        reader = self.reader(600)
+        reader.pause()
+        self.deliver(1, 1)
+        self.deliver(2, 2)
+        self.lose()
+        self.broker.methods[:] = [method for method in self.broker.methods if not isinstance(method, spec.Basic.Ack)]
+        self.deliver(1, 2)
+        self.assertEqual(self.acked(), 0)
+        reader.resume()
+        self.assertEqual(self.acked(), 1)
         self.stop(reader)
 
     def test_nothing_after_stop(self) -> None:

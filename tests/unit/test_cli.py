@@ -53,6 +53,28 @@ class CliTests(SynchronousTestCase):
         self.assertTrue(second.startswith("/b.toml:2:1: bus.url: "))
         self.assertTrue(third.startswith("/none.toml: cannot be read: "))
 
+    def test_check_relay(self) -> None:
+        """Keys that sign nothing, patterns that match nothing and proxies that are none are found before the start."""
+        text = '[relay]\ntrusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]\n[relay.auth]\nsecret = "hush"\n'
+        text += 'jwks = "http://keys.example"\nanonymous_read = ["post.#", "a..b"]\n'
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a.toml").write_text(text, encoding="utf-8")
+            result = run("check", f"{folder}/a.toml")
+        self.assertEqual((78, ""), (result.exit_code, result.stdout))
+        self.assertNotIn("hush", result.stderr)
+        lines = result.stderr.replace(folder, "").strip().split("\n")
+        for line, start in zip(
+            sorted(lines),
+            (
+                "/a.toml:2:34: relay.trusted_proxies.1: ",
+                "/a.toml:4:1: relay.auth.secret ",
+                "/a.toml:5:1: relay.auth.jwks ",
+                "/a.toml:6:29: relay.auth.anonymous_read.1 ",
+            ),
+            strict=True,
+        ):
+            self.assertTrue(line.startswith(start), (line, start))
+
     def test_run_usage(self) -> None:
         """`run` wants to know what to run, and a bad file is no traceback."""
         self.assertEqual(2, run("run").exit_code)

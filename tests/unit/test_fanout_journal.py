@@ -6,17 +6,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.errors import DecodeError
-from streamer.fanout import journal as module
+from streamer.fanout import journal as journal_module
 from streamer.fanout import logged as logged_module
-from streamer.fanout.journal import Journal, Located
-from streamer.fanout.position import START, Verdict, written
+from streamer.fanout import sights as module
+from streamer.fanout.journal import Journal
+from streamer.fanout.locate import Located
+from streamer.fanout.position import START, Mark, Verdict, written
 from streamer.message import Entry
 from streamer.testing.relay_events import entry, message
 
 EXPIRED, UNKNOWN = Located(Verdict.EXPIRED), Located(Verdict.UNKNOWN)
 
 
-def filled(*offsets: int, **limits: int) -> Journal:
+def filled(*offsets: int, **limits: float) -> Journal:
     journal = Journal(**limits)
     for offset in offsets:
         journal.append(entry(offset))
@@ -136,6 +138,38 @@ class JournalTests(SynchronousTestCase):
         self.assertIsNone(journal.append(entry(11)))
         self.assertEqual(journal.floor, 0)
 
+    def test_age(self) -> None:
+        """An entry leaves when it came too long ago, counted from the first call that knew of it; then all may."""
+        journal = filled(1, 2, age_limit=100)
+        self.assertEqual(journal.expire(1000), 0)
+        journal.append(entry(3))
+        self.assertEqual((journal.expire(1050), journal.arrivals.oldest), (0, 1000))
+        self.assertEqual((journal.expire(1099), journal.expire(1100), journal.floor), (0, 2, 2))
+        self.assertEqual((journal.expire(1101), journal.arrivals.oldest), (0, 1050))
+        self.assertEqual((journal.expire(1150), journal.floor, journal.head, journal.bytes), (1, 3, 3, 0))
+        self.assertEqual((journal.expire(1151), journal.arrivals.oldest), (0, None))
+        self.assertEqual(journal.locate(position(3)), Located(Verdict.FOUND, 3))
+        journal.append(entry(3))
+        self.assertEqual(journal.head, 3)
+        journal.append(entry(0, id_="post:new"))
+        self.assertEqual(journal.locate(position(3)), UNKNOWN)
+
+    def test_age_piecewise(self) -> None:
+        """Many that came at once leave in several calls."""
+        self.patch(journal_module, "EXPIRE_STEP", 4)
+        journal = filled(*range(10), age_limit=100)
+        journal.expire(1000)
+        self.assertEqual([journal.expire(1100 + n) for n in range(4)], [4, 4, 2, 0])
+
+    def test_arrivals_are_bounded(self) -> None:
+        """Nothing is remembered of when entries came that have left, whatever made them leave."""
+        journal = Journal(entries_limit=5)
+        for offset in range(100):
+            journal.append(entry(offset))
+            journal.expire(1000 + offset)
+        self.assertEqual(len(journal.arrivals._heads), 5)
+        self.assertEqual(journal.arrivals.oldest, 1095)
+
 
 class LocateTests(SynchronousTestCase):
     """Positions."""
@@ -159,6 +193,7 @@ class LocateTests(SynchronousTestCase):
         self.assertEqual(journal.locate(position(10)), UNKNOWN)
         self.assertEqual(journal.locate(written("another", 9)), UNKNOWN)
         self.assertEqual(journal.locate(written("another", 5)), UNKNOWN)
+        self.assertEqual(Mark("0123abcd", 7).text, "v1.0123abcd.7")
         for text in ("", "v1", "v1.x.3", "v2.-.0", "v1.-.1", "v1.12345678.01", "v1.12345678.9" + "9" * 40, "a" * 99):
             self.assertEqual(journal.locate(text), UNKNOWN)
 
@@ -182,6 +217,43 @@ class LocateTests(SynchronousTestCase):
             self.assertEqual(journal.ahead(text), ahead)
         self.assertFalse(journal.ahead(written("/sources/x#post:1", 9)))
         self.assertTrue(Journal().ahead(position(1)))
+
+    def test_awaited(self) -> None:
+        """Waited for is what is ahead, and what is below the floor if that is being read; not what is no position."""
+        asked: list[Mark] = []
+        reading = True
+
+        def older(mark: Mark) -> bool:
+            asked.append(mark)
+            return reading
+
+        journal = filled(5, 6, 7, entries_limit=1)
+        self.assertEqual([journal.awaited(text) for text in (position(5), position(8), START)], [False, True, False])
+        journal.older = older
+        self.assertEqual([journal.awaited(text) for text in (position(5), START)], [True, True])
+        self.assertEqual([mark.text for mark in asked], [position(5), START])
+        self.assertEqual([journal.awaited(text, ahead=False) for text in (position(5), position(8))], [True, False])
+        for text in (position(6), position(7), written("another", 6), "x", ""):
+            self.assertFalse(journal.awaited(text))
+        self.assertEqual(len(asked), 3)
+        reading = False
+        self.assertFalse(journal.awaited(position(5)))
+        empty = Journal()
+        self.assertEqual((empty.awaited(position(5)), empty.awaited(START)), (True, False))
+        reading, empty.older = True, older
+        self.assertEqual((empty.awaited(position(5), ahead=False), empty.awaited(START)), (True, True))
+
+    def test_disproved(self) -> None:
+        """A position that was looked up in the log in vain is unknown, no longer expired; so many are remembered."""
+        self.patch(module, "DISPROVED_KEPT", 1)
+        journal = filled(5, 6, 7, entries_limit=1)
+        first, second = Mark("00000000", 2), Mark("11111111", 3)
+        journal.sights.disprove(first)
+        self.assertEqual(journal.locate(first.text), UNKNOWN)
+        journal.sights.disprove(second)
+        self.assertEqual((journal.locate(first.text), journal.locate(second.text)), (EXPIRED, UNKNOWN))
+        journal.append(entry(0, id_="post:new"))
+        self.assertFalse(journal.sights.disproved(second))
 
     @given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 10), st.data())
     def test_round_trip(self, steps: list[int], limit: int, data: st.DataObject) -> None:

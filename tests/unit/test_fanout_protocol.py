@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.fanout import protocol
-from streamer.fanout.protocol import Close, Hello, Misread, Ping, Refresh, Sub, Unsub, read
+from streamer.fanout.commands import Misread, read
+from streamer.fanout.protocol import Close, Hello, Ping, Refresh, Sub, Unsub
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

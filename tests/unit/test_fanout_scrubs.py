@@ -170,7 +170,7 @@ class JournalTests(SynchronousTestCase):
             else:
                 journal.append((geo if kind == "geo" else post)(offset, author, id_))
             held = {place: journal[place] for place in range(journal.floor, journal.head)}
-            indexed = {place for places in journal._entries._scrubs._places.values() for place in places}
+            indexed = {place for places in journal.held._scrubs._places.values() for place in places}
             self.assertEqual(indexed, {place for place, one in held.items() if one.located})
             self.assertEqual(journal.bytes, sum(one.size for one in held.values()))
             for one in held.values():

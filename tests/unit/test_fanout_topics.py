@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.errors import ClientError
 from streamer.fanout import topics
-from streamer.fanout.topics import check_pattern, check_patterns, first_words, matcher
+from streamer.fanout.topics import check_pattern, check_patterns, matcher
 
 WORDS = st.sampled_from(["a", "b", "post", "-", "x%2E", "ä", "a+b"])
 PATTERNS = (
@@ -41,13 +41,6 @@ class MatcherTests(SynchronousTestCase):
         """A set of patterns matches exactly what AMQP says that any of them matches."""
         expected = any(naive(pattern.split("."), topic.split(".")) for pattern in patterns)
         self.assertEqual(bool(matcher(check_patterns(patterns))(topic)), expected)
-
-    @given(st.lists(PATTERNS, min_size=1, max_size=4).map(frozenset), TOPICS)
-    def test_first_words(self, patterns: frozenset[str], topic: str) -> None:
-        """A topic whose first word is not among `first_words` is matched by none."""
-        words = first_words(patterns)
-        if words is not None and topic.partition(".")[0] not in words:
-            self.assertFalse(matcher(patterns)(topic))
 
     def test_hostile(self) -> None:
         """The worst pattern allowed against the longest topic takes a bounded number of steps, not exponential."""

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.metrics import FANOUT_CPU, Metrics
 from streamer.net import flush
-from streamer.net.flush import TICK, Flusher
+from streamer.net.flush import CREDIT, TICK, Flusher
 
 
 class FlusherTests(SynchronousTestCase):
@@ -39,11 +39,21 @@ class FlusherTests(SynchronousTestCase):
         self.assertEqual(1, self.metrics.value(FANOUT_CPU))
 
     def test_load(self) -> None:
-        """At most once a tick."""
+        """Under load once a tick; after quiet ticks a few at once."""
         for _ in range(100):
             self.flusher.soon()
             self.clock.advance(TICK / 10)
-        self.assertIn(len(self.calls), (10, 11))
+        self.assertIn(len(self.calls), (CREDIT + 8, CREDIT + 9))
+        gaps = [later - earlier for earlier, later in itertools.pairwise(self.calls[CREDIT:])]
+        self.assertTrue(all(abs(gap - TICK) < TICK / 5 for gap in gaps), gaps)
+
+    def test_company(self) -> None:
+        """Events that come a tick apart, more or less, each go out at once: waiting would bring no company."""
+        for moment in (0.0, 1.1, 1.9, 3.2, 4.0, 5.1, 5.8):
+            self.clock.advance(moment * TICK - self.clock.seconds())
+            self.flusher.soon()
+            self.clock.advance(0)
+            self.assertEqual(self.calls[-1], self.clock.seconds())
 
     def test_many(self) -> None:
         """A great many clients are written to in several turns, each once, and others get theirs in between."""

@@ -15,14 +15,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
 from streamer.fanout.position import written
-from streamer.metrics import CLIENTS, CLOSED, DELIVERED, HANDSHAKES, Metrics
+from streamer.metrics import CLIENTS, CLIENTS_BEHIND, CLOSED, DELIVERED, DRAINED, HANDSHAKES, Metrics
 from streamer.net import clients as clients_module
 from streamer.net import websocket
 from streamer.net.admission import Admission
 from streamer.net.clients import Clients
+from streamer.net.flush import CREDIT
 from streamer.net.site import relay_site
 from streamer.net.upgrade import Upgrade
-from streamer.net.websocket import RelayFactory
+from streamer.net.websocket_factory import RelayFactory
 from streamer.testing.relay_client import BINARY, CLOSE, KEY, PING, PONG, RelayClient
 from streamer.testing.relay_events import entry
 
@@ -231,18 +232,19 @@ class ConversationTests(WebsocketTestCase):
         self.assertEqual(len(client.events()), 20)
 
     def test_coalesced(self) -> None:
-        """The first event after a pause goes out in the next turn; those within a tick of it share a frame."""
+        """Events after a pause go out in the next turn; where many come, those within a tick share a frame."""
         client = self.client()
         self.tell(client, "sub", 1, {"id": "a", "topics": ["#"]})
-        self.relay.publish()
-        self.tick(client, 0)
-        self.assertEqual(len(client.named("ev")), 1)
+        for number in range(CREDIT):
+            self.relay.publish()
+            self.tick(client, 0)
+            self.assertEqual(len(client.named("ev")), number + 1)
         self.relay.publish()
         self.relay.publish()
         self.tick(client, 0.009)
-        self.assertEqual(len(client.named("ev")), 1)
+        self.assertEqual(len(client.named("ev")), CREDIT)
         self.tick(client, 0.001)
-        self.assertEqual([len(frame[2]) for frame in client.named("ev")], [1, 2])
+        self.assertEqual([len(frame[2]) for frame in client.named("ev")], [*[1] * CREDIT, 2])
 
     def test_shared_frames(self) -> None:
         """Clients with the same subscriptions are sent the very same bytes."""
@@ -341,6 +343,7 @@ class TimeTests(WebsocketTestCase):
     def test_dead(self) -> None:
         """A client that is silent is pinged once, and aborted when it does not answer either."""
         client = self.client()
+        self.tell(client, "hello", {})
         for _ in range(int(websocket.DEAD_AFTER) - 1):
             self.tick(client, 1)
         self.assertEqual((len(client.pings), client.lost), (1, False))
@@ -364,6 +367,35 @@ class TimeTests(WebsocketTestCase):
         self.tick(mute, clients_module.STOP_WITHIN + 1)
         self.successResultOf(stopped)
         mute.pump.flush()
+        self.assert_quiet()
+
+    def test_drain(self) -> None:
+        """A relay with time to stop serves each client until its moment; who goes before it is not waited for."""
+        first, second, third = self.client(), self.client(), self.client()
+        for one in (first, second, third):
+            self.tell(one, "sub", 1, {"id": "a", "topics": ["#"]})
+        moments = iter([0.0, 0.5, 1.0])
+        stopped = self.relay.clients.stop(5.0, lambda: next(moments))
+        for one, in_ms in ((first, 0), (second, 2000), (third, 4000)):
+            one.pump.flush()
+            self.assertEqual((["draining", {"in_ms": in_ms}], None), (one.frames[-1], one.code))
+        self.relay.publish()
+        self.tick(first, 1.0)
+        self.assertEqual(1012, first.code)
+        first.send_frame(CLOSE, b"\x03\xf4")
+        self.hang_up(third)
+        for one in (first, second, third):
+            one.pump.flush()
+        self.relay.publish()
+        self.tick(second)
+        self.assertEqual(["post:1", "post:2"], [event["id"] for event in second.events()])
+        self.tick(second, 2.0)
+        self.assertEqual(1012, second.code)
+        self.assertNoResult(stopped)
+        second.send_frame(CLOSE, b"\x03\xf4")
+        second.pump.flush()
+        self.successResultOf(stopped)
+        self.assertEqual(2, self.relay.metrics.value(DRAINED))
         self.assert_quiet()
 
     def test_stop_without_clients(self) -> None:
@@ -464,3 +496,18 @@ class BackPressureTests(WebsocketTestCase):
         self.relay.publish()
         self.tick(other)
         self.assertEqual(len(other.events()), 1)
+
+    def test_standings(self) -> None:
+        """Whose socket is full is among the slowest, with how far it is behind and for how long."""
+        client, _, _ = self.paused(policy="strict")
+        self.relay.publish()
+        self.relay.publish()
+        self.relay.clock.advance(2)
+        (standing,) = self.relay.clients.standings()
+        self.assertEqual(
+            ("s1", "websocket", 2, "strict"), (standing.session, standing.face, standing.behind, standing.policy)
+        )
+        self.assertGreaterEqual(standing.paused_for, 2)
+        self.assertEqual(1, self.relay.metrics.value(CLIENTS_BEHIND))
+        self.server(client).resumeProducing()
+        self.assertEqual([], list(self.relay.clients.standings()))

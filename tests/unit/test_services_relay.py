@@ -31,7 +31,7 @@ class RelayServiceTests(SynchronousTestCase):
         self.connected: list[RelayClient] = []
 
     def make(self, **settings: Any) -> RelayService:
-        relay = RelaySettings(**settings)
+        relay = RelaySettings(**{"drain": 0.0, **settings})
         return RelayService(self.bus, relay, self.reactor, self.metrics, self.fatal.append, Path("nonexistent"))
 
     def start(self) -> None:
@@ -91,6 +91,30 @@ class RelayServiceTests(SynchronousTestCase):
         self.assertEqual((client.frames[-1][0], client.code), ("draining", 1012))
         self.assertFalse(self.relay.ready)
         self.assertIsNone(self.relay.port)
+
+    def test_drain(self) -> None:
+        """With time to stop it is unready and closed to newcomers at once, and serves its clients to their moment."""
+        self.relay = self.make(drain=5.0)
+        self.start()
+        client = self.connect()
+        client.send("sub", 1, {"id": "a", "topics": ["#"]})
+        client.pump.flush()
+        stopped = self.relay.stopService()
+        self.assertEqual(["relay: stopping; its clients are being sent away"], self.relay.troubles())
+        self.assertIsNone(self.relay.port)
+        self.publish(1)
+        self.turn(0.1)
+        client.pump.flush()
+        self.assertEqual(["post:1"], [event["id"] for event in client.events()])
+        (said,) = client.named("draining")
+        self.assertTrue(0 <= said[1]["in_ms"] <= 4000)
+        self.turn(5.0)
+        client.pump.flush()
+        self.assertEqual(1012, client.code)
+        self.turn(5.0)
+        client.pump.flush()
+        self.successResultOf(stopped)
+        self.stop()
 
     def test_stop_before_listening(self) -> None:
         """A stop while the history is still being read never listens."""

@@ -117,7 +117,8 @@ export class Connection implements Live {
   }
 
   #opened(token: string | undefined): void {
-    if (token !== undefined) this.#link?.send('hello', { token })
+    // Who says nothing at all is sent away.
+    if (token !== undefined || this.#subs.size === 0) this.#link?.send('hello', token === undefined ? {} : { token })
     this.#enter('catching-up')
     for (const sub of this.#subs.values()) this.#ask(sub)
     this.#settle()
