@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NODE_PATH_FIRST := PATH="$(CURDIR)/$(BIN):$$PATH"
 WEB_SOURCES := $(shell find web/src web/build web/index.html web/*.ts web/package.json web/package-lock.json -type f 2>/dev/null)
 
-.PHONY: run test style types unit integration browser soak bench bench-ingest screenshot web web-test node system clean package
+.PHONY: run test style types unit integration browser soak bench bench-ingest bench-relay screenshot web web-test node system clean package
 
 run: $(VENV)/.run web
 	$(if $(CONF),$(BIN)/streamer run -c $(CONF),$(BIN)/streamer run --demo)
@@ -42,6 +42,15 @@ bench: $(VENV)/.check system
 # ONLY=reading make bench-ingest   one part alone: upstream, publishing, reading or memory
 bench-ingest: $(VENV)/.bench system
 	$(BIN)/python -m tests.bench.ingest $(ONLY)
+
+# Ten minutes.   ONLY="aims ours nchan" make bench-relay   those parts and servers   QUICK=1   shorter windows, fewer cells
+bench-relay: $(VENV)/.bench system tests/bench/peers/node_modules/.package-lock.json
+	@tests/provision bench
+	$(BIN)/python -m tests.bench.relay $(if $(QUICK),--quick) $(ONLY)
+
+tests/bench/peers/node_modules/.package-lock.json: tests/bench/peers/package.json | node
+	cd tests/bench/peers && $(NODE_PATH_FIRST) npm install --no-audit --no-fund --no-package-lock
+	@touch $@
 
 # Minutes of faults at both ends, and a ledger.   SECONDS=60 SEED=7 make soak   as long, and with the same faults
 soak: $(VENV)/.check system
@@ -86,5 +95,5 @@ $(VENV)/.bench: $(VENV)/.check
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis streamer/_web web/node_modules web/dist tests/browser/out
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis streamer/_web web/node_modules web/dist tests/bench/peers/node_modules tests/browser/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
