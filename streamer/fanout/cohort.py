@@ -147,7 +147,8 @@ class Cohort:
             first = self.ordinal_of(low)
             while missing > 0 and ordinal > first:
                 ordinal -= 1
-                missing -= bool(self.matches(journal[self.place_of(ordinal)].topic))
+                logged = journal[self.place_of(ordinal)]
+                missing -= bool(not logged.deletion and self.matches(logged.topic))
         return ordinal
 
     def marks(self, start: int, stop: int) -> Marks:

@@ -89,10 +89,13 @@ class Flow:
     def position(self) -> str:
         """Everything before it that is wanted has been sent: the place to resume from.
 
-        While a loss is not told, it is the last position from before the loss.
+        While a loss is not told, it is no later than the last position from before the loss.
         """
         self._catch_up()
-        return self._resumable() if self._lag is None else self._lag.start
+        if self._lag is None:
+            return self._resumable()
+        place = self.hub.journal.locate(self._lag.start).place
+        return self._lag.start if place is None else self._resumable(place)
 
     def add(self, subscription: Subscription) -> int:
         """Begin to send a subscription's events from its `start`.
@@ -175,8 +178,8 @@ class Flow:
         self._drop_finished()
         return Batch(self.encoding.events(position, events), len(events), 0, position)
 
-    def _resumable(self) -> str:
-        return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self.replays)]))
+    def _resumable(self, *places: int) -> str:
+        return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self.replays), *places]))
 
     def _catch_up(self) -> None:
         """Give up what has left the journal. The live flow jumps to the head, a replay to the floor."""

@@ -68,10 +68,14 @@ one there was goes on. A relay without keys ignores tokens.
 
 **Positions** are opaque, and valid on every relay that reads the same log. Keep the last one you were told, in
 whatever frame it came, and name it as `resume` when you reconnect: you will miss nothing, and be sent again only what
-you had not been told of. While history is sent beside a live subscription, positions go back; a `pos` restores them.
+you had not been told of. Until everything that you asked for with a position is answered (`subd`), keep that position
+instead: what you are told meanwhile is of other subscriptions. While history is sent beside a live subscription,
+positions go back; a `pos` restores them.
 
 A position that is ahead of the relay may be of an event on its way there: the `subd` then waits for `AHEAD_GRACE`
-seconds or somewhat more, while other frames are answered; and `welcome` says nothing of it.
+seconds or somewhat more, while other frames are answered; and `welcome` says nothing of it. One that has left the
+relay's memory is read from the log again: then the `subd` waits for ten seconds at most. What is no longer in the log,
+or more than the relay reads again, is `expired`; a position of another log is `unknown`.
 
 **Deletions.** An event of the type `streamer.delete` says that a post is gone, and is sent to every subscription
 whatever its patterns, for whoever holds the post must drop it. `replayed` counts it, the N of `last` does not: it gets
@@ -93,12 +97,13 @@ more than a hundred events wait for you, only the newest of each topic, unless a
 all; history that you asked for is not conflated. Whatever the policy, a connection that takes
 no bytes at all, or answers no websocket ping, is closed.
 
-**Too fast.** You have `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that,
-`sub` and `unsub` are charged for the work they make: searching `WORK_UNIT` remembered events for one pattern costs as
-much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err`
-with the code `rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT`
-patterns; of one subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its
-own, `PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
+**Too fast.** Pings, pongs, and each websocket frame of a message after its first, count as frames. You have
+`COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that, `sub` and `unsub` are
+charged for the work they make: searching `WORK_UNIT` remembered events for one pattern costs as much as one more
+frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err` with the code
+`rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT` patterns; of one
+subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its own,
+`PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
 
 **Close codes.** 40xx, and 1009 for a frame that is too long: final, do not reconnect. 41xx: reconnect, backing off.
 42xx and 1012: reconnect after a random wait of up to some seconds. See `Close`.

@@ -64,6 +64,8 @@ class Stretch:
         first, self.oldest = self.oldest is None, entry.offset if self.oldest is None else self.oldest
         if entry.offset <= self._last:
             return Outcome.FAILED
+        if (met := self.meet()) is not None:
+            return met
         self._last = entry.offset
         if first and self.mark.check is not None:
             return self._begin(entry)
@@ -79,6 +81,24 @@ class Stretch:
             return Outcome.READ
         self._hold(entry)
         return None
+
+    def meet(self) -> Outcome | None:
+        """Join a journal that was empty, and of whose first entries some may have been read here before there.
+
+        Returns:
+            What became of the whole; None where the journal is still empty, or begins further on.
+        """
+        edge, entries = self._journal.edge, self._entries
+        if edge is None or self._last < edge.offset:
+            return None
+        while entries and entries[-1].offset > edge.offset:
+            early = entries.pop()
+            self._size -= early.size
+            self._ids.discard(early.message_id)
+        if not entries or (entries[-1].offset, entries[-1].message_id) != (edge.offset, edge.message_id):
+            return Outcome.FAILED
+        entries[-1] = edge
+        return Outcome.READ
 
     @property
     def reach(self) -> int:

@@ -4,7 +4,8 @@
 * `client`     short HTTP requests and the opening of streams, for sources (Agent over verified TLS)
 * `failures`   what Twisted's web client raises → why a connection ended
 * `stream`     an HTTP body as a protocol that feeds a framer
-* `websocket`  browsers under `relay.v1.json` and `cloudevents.json`, with `clients`, `flush`, `outlet` and `admission`
+* `websocket`  browsers under `relay.v1.json` and `cloudevents.json`, with `clients`, `flush`, `outlet`, `compression`,
+               `quiet` and `admission`
 * `sse`, `poll`, `feed_json`   the faces that only listen, with `oneway`
 * `publish`    `POST /publish`, with `bodies`
 * `tokens`     JSON Web Tokens, with `jwks`; `bearer` finds them in a request

@@ -26,6 +26,7 @@ from streamer.message import Entry
 from streamer.metrics import COLD_READS
 from streamer.services.cold_waiting import Waiting
 
+SETTLE = 1.0  # seconds in which the journal has read what was read here
 READ_LIMIT = 10.0  # seconds that one stretch may take
 VAIN_RATE, VAIN_BURST = 1.0, 20.0  # reads a second, and at once, that may come to nothing
 
@@ -100,7 +101,7 @@ class ColdReads:
 
     async def _read(self, stretch: Stretch) -> Outcome:
         """Read until it joins the journal, or will not."""
-        journal, done = self._hub.journal, Deferred[Outcome]()
+        journal, done, settling = self._hub.journal, Deferred[Outcome](), list[IDelayedCall]()
 
         def over(outcome: Outcome) -> None:
             if not done.called:
@@ -117,8 +118,16 @@ class ColdReads:
                 over(outcome)
 
         def caught_up(_: object) -> None:
-            if journal.edge is None:  # there is nothing to join: this is all there is
-                over(Outcome.READ)
+            if journal.edge is None:  # there is nothing to join, unless the newest entries are on their way there
+                reader.pause()
+                settling.append(self._clock.callLater(SETTLE, settled))
+
+        def settled() -> None:
+            outcome = Outcome.READ if journal.edge is None else stretch.meet()
+            if outcome is None:
+                reader.resume()
+            else:
+                over(outcome)
 
         try:
             reader = self._bus.log(Offset(stretch.mark.offset), receive)
@@ -132,8 +141,9 @@ class ColdReads:
             outcome = await done
             return await self._refill(stretch) if outcome is Outcome.READ else outcome
         finally:
-            if late.active():
-                late.cancel()
+            for call in (late, *settling):
+                if call.active():
+                    call.cancel()
             await reader.stop()
 
     async def _refill(self, stretch: Stretch) -> Outcome:

@@ -19,7 +19,7 @@ from streamer.fanout.session import Session
 from streamer.interfaces import ILog
 from streamer.metrics import COLD_ENTRIES, COLD_READS, JOURNAL_EVICTED, JOURNAL_FLOOR, Metrics
 from streamer.services import cold_waiting
-from streamer.services.cold import READ_LIMIT, VAIN_BURST, ColdReads
+from streamer.services.cold import READ_LIMIT, SETTLE, VAIN_BURST, ColdReads
 from streamer.services.cold_waiting import GONE_FOR, PATIENCE, REFUSED_FOR
 from streamer.services.upkeep import Upkeep
 from streamer.testing.relay_events import entry
@@ -56,6 +56,9 @@ def frames(data: bytes) -> list[Any]:
     return found
 
 
+SUB_ALL = json.dumps(["sub", 1, {"id": "all", "topics": ["#"]}])
+
+
 class ColdReadsTests(SynchronousTestCase):
     """`ColdReads`, with sessions that wait for it."""
 
@@ -87,6 +90,12 @@ class ColdReadsTests(SynchronousTestCase):
     def turns(self, count: int = 20) -> None:
         for _ in range(count):
             self.clock.advance(0)
+
+    def settle(self) -> None:
+        """Until a journal that is empty is taken for that."""
+        self.turns()
+        self.clock.advance(SETTLE)
+        self.turns()
 
     def end(self) -> None:
         """Nothing is left when all have stopped."""
@@ -312,7 +321,7 @@ class ColdReadsTests(SynchronousTestCase):
                 self.setUp()
                 self.begin(history=0.0)
                 self.sub(session := self.session(), since)
-                self.turns()
+                self.settle()
                 facts = self.subd(session)
                 self.assertEqual((facts["recovered"], facts["replayed"]), (True, replayed))
                 self.publish(2)
@@ -320,12 +329,34 @@ class ColdReadsTests(SynchronousTestCase):
                 self.assertEqual(self.ids(session), list(range(50 - replayed, 52)))
                 self.end()
 
+    def test_read_too_early(self) -> None:
+        """What the relay's own reader has not given yet is its to give, also where it was read here already."""
+        for late in (1, 3):
+            with self.subTest(late=late):
+                self.setUp()
+                self.begin(history=0.0)
+                follower = self.session()
+                self.subd(follower, frames(b"".join(follower.receive(SUB_ALL, self.clock.seconds()))))
+                self.log.pause()
+                self.publish(late)
+                self.sub(session := self.session(), position(48))
+                self.turns()
+                self.log.resume()
+                self.turns()
+                self.settle()
+                self.assertTrue(self.subd(session)["recovered"])
+                self.publish(2)
+                self.turns()
+                self.assertEqual(self.ids(follower), list(range(50, 52 + late)))
+                self.assertEqual(self.ids(session), list(range(49, 52 + late)))
+                self.end()
+
     def test_empty_log(self) -> None:
         """Of an empty log the start is found, and another position is unknown once nothing more may come."""
         self.begin(published=0)
         self.sub(start := self.session(), START)
         self.sub(other := self.session(), position(4))
-        self.turns()
+        self.settle()
         self.assertTrue(self.subd(start)["recovered"])
         self.clock.advance(AHEAD_GRACE)
         self.assertEqual(self.subd(other)["reason"], "unknown")
