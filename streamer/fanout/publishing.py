@@ -40,6 +40,9 @@ ID_LIMIT = 128  # characters of an event's id
 ABOUT_LIMIT = 256  # characters of an event's subject
 NAME_LIMIT = 96  # characters of a source after `/clients/`: with the id it must fit AMQP's 255 bytes
 DEPTH_LIMIT = 32  # objects and lists in each other, counting `data` itself
+# Of the characters that CloudEvents' strings may not hold, those that JSON can bring;
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
+_PLAIN = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]*\Z"
 QUOTED_LIMIT = 80  # characters of a client's own words in a sentence for it
 ANONYMOUS = "anonymous"
 _SOURCE = "/clients/"
@@ -59,7 +62,7 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     topic: str
     data: dict[str, Any]
     id: str | None = None
-    subject: Annotated[str, Meta(min_length=1, max_length=ABOUT_LIMIT)] | None = None
+    subject: Annotated[str, Meta(min_length=1, max_length=ABOUT_LIMIT, pattern=_PLAIN)] | None = None
 
 
 class Published(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import IO, Any
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
@@ -48,6 +49,11 @@ def whole(request: Request, body: bytes) -> bytes:
     return b""
 
 
+def answer_with(request: Request, code: int) -> None:
+    """Set an answer's status, with the words that belong to it; twisted.web does not know all of them."""
+    request.setResponseCode(code, HTTPStatus(code).phrase.encode())
+
+
 class Plain(Resource):
     """A short answer in plain text."""
 
@@ -60,10 +66,18 @@ class Plain(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         """Answer GET and HEAD."""
-        request.setResponseCode(self._code)
+        answer_with(request, self._code)
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
         request.setHeader(b"cache-control", b"no-store")
         return whole(request, self._body)
+
+
+class Leaf(Resource):
+    """What answers at its own address, and has nothing below it."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """There is nothing."""
+        return not_found()
 
 
 class Folder(Resource):

@@ -27,6 +27,14 @@ def subprotocols(request: Request) -> list[bytes]:
     return [item.strip() for item in offered.split(b",")]
 
 
+def shown(request: Request) -> set[bytes]:
+    """The tokens that a request shows, each once."""
+    written = [value.strip() for value in request.requestHeaders.getRawHeaders(b"authorization", [])]
+    bearers = [value for value in written if value[:6].lower() == b"bearer"]
+    tokens = {found[1] if (found := _BEARER.fullmatch(value)) else b"" for value in bearers}  # b"": worth nothing
+    return tokens | {item.removeprefix(OFFER) for item in subprotocols(request) if item.startswith(OFFER)}
+
+
 def grants_of(request: Request, authority: Authority, now: float) -> Grants:
     """What whoever makes a request may do.
 
@@ -36,14 +44,12 @@ def grants_of(request: Request, authority: Authority, now: float) -> Grants:
     Raises:
         ClientError: `token`; answer with `refusal`.
     """
-    written = request.requestHeaders.getRawHeaders(b"authorization", [])
-    shown = {found[1] for found in (_BEARER.fullmatch(value.strip()) for value in written) if found}
-    shown |= {item.removeprefix(OFFER) for item in subprotocols(request) if item.startswith(OFFER)}
-    if not shown:
+    tokens = shown(request)
+    if not tokens:
         return authority.anonymous
-    if len(shown) > 1:
+    if len(tokens) > 1:
         raise refused("the request shows several tokens; show one")
-    return authority.check(shown.pop().decode("latin-1"), now)
+    return authority.check(tokens.pop().decode("latin-1"), now)
 
 
 def refusal(request: Request, error: ClientError) -> int:

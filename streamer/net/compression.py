@@ -3,12 +3,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
 from streamer.fanout.deflate import WINDOW_BITS
 from streamer.fanout.protocol import FRAME_IN_LIMIT
+
+_SERVER_BITS = re.compile(rf'server_max_window_bits\s*=\s*"?{WINDOW_BITS}"?')
+_CLIENT_BITS = re.compile(r'client_max_window_bits(?:\s*=\s*"?(?:9|1[0-5])"?)?')
+_TAKEOVER = re.compile(r"(?:server|client)_no_context_takeover")
+
+
+def usable(offered: str) -> str:
+    """Of a `Sec-WebSocket-Extensions` header the offers that `shared` can accept.
+
+    Autobahn fails the handshake over an offer that it cannot read, where RFC 7692 has it declined:
+    https://www.rfc-editor.org/rfc/rfc7692#section-5.1
+    """
+    return ", ".join(offer.strip() for offer in offered.split(",") if _usable(offer))
+
+
+def _usable(offer: str) -> bool:
+    name, *parameters = (part.strip() for part in offer.split(";"))
+    names = {parameter.partition("=")[0].strip() for parameter in parameters}
+    return (
+        name == "permessage-deflate"
+        and len(names) == len(parameters)
+        and all(any(known.fullmatch(one) for known in (_SERVER_BITS, _CLIENT_BITS, _TAKEOVER)) for one in parameters)
+    )
 
 
 def none(offers: Any) -> None:

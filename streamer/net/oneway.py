@@ -18,7 +18,6 @@ from typing import Any, cast
 import attrs
 import msgspec
 from twisted.web.http import BAD_REQUEST, FORBIDDEN, NO_CONTENT, SERVICE_UNAVAILABLE, UNAUTHORIZED
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
@@ -29,8 +28,8 @@ from streamer.fanout.protocol import COMMAND_BURST, COMMAND_RATE, WORK_UNIT, Clo
 from streamer.fanout.topics import check_patterns
 from streamer.metrics import HANDSHAKES
 from streamer.net.admission import Admission, TooFast
-from streamer.net.assets import whole
-from streamer.net.bearer import grants_of, refusal
+from streamer.net.assets import Leaf, answer_with, whole
+from streamer.net.bearer import grants_of, refusal, shown
 from streamer.net.clients import Clients
 from streamer.net.headers import client_address
 
@@ -86,7 +85,7 @@ class Entrance:
 
         Args:
             own: keys of the query that only this face has.
-            topics: patterns where the query has none.
+            topics: patterns where the query has none: those of them that are granted, or all if none is.
 
         Raises:
             ClientError: see `refuse`.
@@ -98,7 +97,8 @@ class Entrance:
             raise ClientError("restarting", "the relay restarts; come again in some seconds", retry=True)
         clients = self.clients
         grants = grants_of(request, clients.authority, clients.now())
-        wish, more = read_query(request, own, topics)
+        granted = [pattern for pattern in topics if grants.may_read(pattern)]
+        wish, more = read_query(request, own, granted or topics)
         check_granted(wish, grants)
         address = client_address(request)
         bucket = self._work.get(address)
@@ -180,16 +180,14 @@ class Entrance:
         request.setHeader(b"access-control-expose-headers", b"etag, retry-after, www-authenticate")
 
 
-class Face(Resource):
+class Face(Leaf):
     """A page that is read, by pages of other origins too, which may have to ask beforehand whether they may.
 
     Browsers ask when a page wants to send `Authorization`; https://fetch.spec.whatwg.org/#cors-preflight-fetch
     """
 
-    isLeaf = True
-
     def __init__(self, entrance: Entrance) -> None:
-        Resource.__init__(self)
+        Leaf.__init__(self)
         self.entrance = entrance
 
     def render_OPTIONS(self, request: Request) -> int | bytes:
@@ -253,7 +251,7 @@ def check_granted(wish: Wish, grants: Grants) -> None:
 
 def refused(request: Request, error: ClientError) -> bytes:
     """What to return from `render_GET` for an error: its status, and JSON that says it."""
-    request.setResponseCode(status(request, error))
+    answer_with(request, status(request, error))
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
     return whole(request, msgspec.json.encode({"error": error_facts(error)}) + b"\n")
@@ -268,10 +266,9 @@ def status(request: Request, error: ClientError) -> int:
     if error.code == "token":
         return refusal(request, error)
     if error.code == "forbidden":  # https://www.rfc-editor.org/rfc/rfc6750#section-3.1
-        shown = request.requestHeaders.hasHeader(b"authorization")
-        scope = b', error="insufficient_scope"' if shown else b""
+        scope = b', error="insufficient_scope"' if shown(request) else b""
         request.setHeader(b"www-authenticate", b'Bearer realm="streamer"' + scope)
-        return FORBIDDEN if shown else UNAUTHORIZED
+        return FORBIDDEN if scope else UNAUTHORIZED
     return STATUS.get(error.code, BAD_REQUEST)
 
 

@@ -36,10 +36,12 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
 from streamer.fanout.bucket import Bucket
-from streamer.fanout.grants import TOKEN_LIMIT, Authority, Grants
+from streamer.fanout.grants import Authority, Grants
 from streamer.fanout.logged import EVENT_LIMIT
 from streamer.fanout.publishing import Done, Published, Publishes, outcome, read_publication
 from streamer.metrics import CLIENT_PUBLISHED, Metrics
+from streamer.net.assets import answer_with
+from streamer.net.bearer import grants_of, shown
 from streamer.net.headers import GuardedRequest, client_address
 
 PATH = b"/publish"
@@ -62,7 +64,6 @@ STATUS: Mapping[str, int] = {
     "unavailable": SERVICE_UNAVAILABLE,
 }  # of ClientError.code; see `_status` for "token" and "forbidden"; all others are BAD_REQUEST
 _JSON = re.compile(rb"application/json\s*(?:;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
-_BEARER = re.compile(rb"bearer +([\x21-\x7e]+)", re.IGNORECASE)  # https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 _METHODS = b"OPTIONS, POST"
 
 
@@ -143,7 +144,7 @@ class Publish(Resource):
         _check_type(request)
         body = cast(GuardedRequest, request).read_body()
         now = self._clock.seconds()
-        grants = self._grants(request, now)
+        grants = grants_of(request, self._authority, now)
         self._rates.take(grants, client_address(request), now)
         self._publisher.publish(read_publication(body), grants, done)
 
@@ -157,15 +158,6 @@ class Publish(Resource):
             raise ClientError("origin", sentence)
         request.setHeader(b"access-control-allow-origin", origins[0])
         request.setHeader(b"access-control-expose-headers", b"retry-after, www-authenticate")
-
-    def _grants(self, request: Request, now: float) -> Grants:
-        given = _headers(request, b"authorization")
-        if not given:
-            return self._authority.anonymous
-        found = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
-        if found is None or len(found[1]) > TOKEN_LIMIT:
-            raise ClientError("token", "send one token, as 'Authorization: Bearer …'")
-        return self._authority.check(found[1].decode("ascii"), now)
 
 
 def _preflight(request: Request) -> None:
@@ -188,7 +180,7 @@ def _check_type(request: Request) -> None:
 def _answer(request: Request, answer: Published | ClientError) -> None:
     said: Any = answer
     if isinstance(answer, ClientError):
-        request.setResponseCode(_status(request, answer))
+        answer_with(request, _status(request, answer))
         if answer.retry:
             request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
         said = {"error": {"code": answer.code, "message": answer.message, "retry": answer.retry}}
@@ -208,7 +200,7 @@ def _status(request: Request, error: ClientError) -> int:
         return SERVICE_UNAVAILABLE  # the token cannot be judged yet, which is the relay's trouble
     # https://www.rfc-editor.org/rfc/rfc6750#section-3.1: what is wrong is said only to those who brought a token.
     wrong = b""
-    if _headers(request, b"authorization"):
+    if shown(request):
         wrong = b', error="invalid_token"' if error.code == "token" else b', error="insufficient_scope"'
     request.setHeader(b"www-authenticate", b'Bearer realm="streamer"' + wrong)
     return FORBIDDEN if wrong.endswith(b'scope"') else UNAUTHORIZED

@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.filepath import FilePath
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from streamer.net.admission import Admission
-from streamer.net.assets import Directory, Folder, Page, whole
+from streamer.net.assets import Directory, Folder, Leaf, Page, whole
 from streamer.net.bodies import Bodies
 from streamer.net.headers import GuardedSite, security_headers
 from streamer.net.publish import BODY_LIMIT, PATH
@@ -36,13 +36,11 @@ PUBLIC: Mapping[bytes, bytes] = {
 }
 
 
-class Json(Resource):
+class Json(Leaf):
     """A JSON document made for each request."""
 
-    isLeaf = True
-
     def __init__(self, document: Callable[[], Any]) -> None:
-        Resource.__init__(self)
+        Leaf.__init__(self)
         self._document = document
 
     def render_GET(self, request: Request) -> bytes:

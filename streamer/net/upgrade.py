@@ -15,7 +15,6 @@ from typing import Any, cast
 import attrs
 from autobahn.twisted.resource import WebSocketResource
 from twisted.web.http import BAD_REQUEST, FORBIDDEN, SERVICE_UNAVAILABLE
-from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from streamer.errors import ClientError
@@ -24,8 +23,9 @@ from streamer.fanout.protocol import SUBPROTOCOL, Wish
 from streamer.fanout.readonly import SUBPROTOCOL as READ_ONLY
 from streamer.metrics import HANDSHAKES, Metrics
 from streamer.net.admission import Admission
-from streamer.net.assets import Plain
+from streamer.net.assets import Leaf, Plain
 from streamer.net.bearer import grants_of, subprotocols
+from streamer.net.compression import usable
 from streamer.net.headers import client_address
 from streamer.net.oneway import check_granted, read_query, status
 from streamer.net.websocket import FACE, READ_ONLY_FACE, RelayProtocol
@@ -60,13 +60,11 @@ class _Arriving:
         return self.made is not None and self.made.session is not None
 
 
-class Upgrade(Resource):
+class Upgrade(Leaf):
     """The websocket's address."""
 
-    isLeaf = True
-
     def __init__(self, factory: RelayFactory, admission: Admission, origins: Iterable[str], metrics: Metrics) -> None:
-        Resource.__init__(self)
+        Leaf.__init__(self)
         self._factory = factory
         self._admission = admission
         self._origins = frozenset(origin.encode() for origin in origins) - {b"null"}
@@ -77,6 +75,7 @@ class Upgrade(Resource):
         upgrade = (request.getHeader(b"upgrade") or b"").strip().lower()
         if upgrade != b"websocket" or request.method != b"GET":
             request.setHeader(b"upgrade", b"websocket")
+            request.setHeader(b"connection", b"upgrade")
             return self._refuse(request, "no-websocket", UPGRADE_REQUIRED, "this is the address of a websocket")
         origins = request.requestHeaders.getRawHeaders(b"origin", [])
         if len(origins) > 1 or (origins and origins[0] not in self._origins):
@@ -103,6 +102,9 @@ class Upgrade(Resource):
         except ClientError as error:
             self._admission.release(address)
             return self._refuse(request, error.code, status(request, error), error.message, face)
+        headers = request.requestHeaders
+        offers = usable(",".join(headers.getRawHeaders("sec-websocket-extensions", [])))
+        headers.setRawHeaders("sec-websocket-extensions", [offers] if offers else [])
         transport = cast(Any, request.channel).transport
         transport.unregisterProducer()  # twisted.web's; the websocket registers its own
         arriving = _Arriving(self._factory, grants, wish, address)

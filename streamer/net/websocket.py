@@ -158,6 +158,8 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.closing = self.factory.clients.now()
             if not isReply:
                 self.factory.clients.hub.metrics.add(CLOSED, str(code))
+            if self.session is not None:
+                self.session.close()
         super().sendCloseFrame(code, reasonUtf8, isReply)
 
     def pauseProducing(self) -> None:
@@ -264,4 +266,3 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             return
         cut = reason.encode()[:REASON_LIMIT].decode(errors="ignore")
         self.sendCloseFrame(int(code), cut.encode())  # not sendClose, which knows no 1012
-        self.session.close()

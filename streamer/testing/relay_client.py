@@ -51,6 +51,7 @@ class RelayClient(Protocol):
         self.reason = ""
         self.lost = False
         self.deflated = 0  # messages that were
+        self.extensions = "permessage-deflate; client_max_window_bits"  # offered with `deflate`
         self._inflate = zlib.decompressobj(-15) if deflate else None
         self._buffer = b""
 
@@ -65,7 +66,7 @@ class RelayClient(Protocol):
             "Sec-WebSocket-Version: 13",
         ]
         if self._inflate is not None:
-            lines.append("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+            lines.append(f"Sec-WebSocket-Extensions: {self.extensions}")
         if self.offer is not None:
             lines.append(f"Sec-WebSocket-Protocol: {self.offer}")
         if self.origin is not None:

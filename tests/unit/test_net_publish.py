@@ -221,7 +221,6 @@ class PublishTests(SynchronousTestCase):
         """A token that is worth nothing is not the same as none; it is never repeated."""
         for shown in (
             "Bearer s3cret",
-            "Basic s3cret",
             "Bearer",
             "Bearer s3cret s3cret",
             "Bearer " + "s" * (TOKEN_LIMIT + 1),
@@ -232,6 +231,10 @@ class PublishTests(SynchronousTestCase):
                 self.assertNotIn("s3cret", str(answer.json))
         self.tokens.trouble = ClientError("token", "the keys are not there yet", close=4200, retry=True)
         self.refused(503, "token")
+
+    def test_other_logins(self) -> None:
+        """A login of another kind is for a proxy before the relay, and no token."""
+        self.assertEqual(self.ask(Authorization="Basic s3cret").code, 200)
 
     def test_origins(self) -> None:
         """A page publishes from an origin of the list, `null` never being on it; a program has none."""

@@ -20,11 +20,12 @@ from streamer.net import clients as clients_module
 from streamer.net import websocket
 from streamer.net.admission import Admission
 from streamer.net.clients import Clients
+from streamer.net.compression import usable
 from streamer.net.flush import CREDIT
 from streamer.net.site import relay_site
 from streamer.net.upgrade import Upgrade
 from streamer.net.websocket_factory import RelayFactory
-from streamer.testing.relay_client import BINARY, CLOSE, KEY, PING, PONG, RelayClient
+from streamer.testing.relay_client import BINARY, CLOSE, KEY, MASK, PING, PONG, RelayClient
 from streamer.testing.relay_events import entry
 
 ORIGIN = "https://relay.example"
@@ -131,6 +132,40 @@ class HandshakeTests(WebsocketTestCase):
         self.tell(client, "ping", 2)
         self.assertEqual(client.frames[-1], ["pong", 2])
         self.hang_up(client)
+
+    def test_offers_that_cannot_be_accepted(self) -> None:
+        """An offer that is unusable, or that nobody knows, is declined; another beside it is taken all the same."""
+        good = "permessage-deflate; client_max_window_bits"
+        for offered, usable_ in (
+            (good, good),
+            ("permessage-deflate; server_max_window_bits=8", ""),
+            ("permessage-deflate; server_max_window_bits=15; server_no_context_takeover", None),
+            ("permessage-deflate; hurry=1, permessage-deflate", "permessage-deflate"),
+            ("permessage-deflate; client_max_window_bits=8", ""),
+            ("permessage-deflate; client_max_window_bits; client_max_window_bits", ""),
+            ("x-webkit-deflate-frame, , ;", ""),
+            ('permessage-deflate; client_max_window_bits="12"', None),
+        ):
+            self.assertEqual(usable(offered), offered if usable_ is None else usable_, offered)
+        client = RelayClient(deflate=True)
+        client.extensions = "permessage-deflate; server_max_window_bits=9, nonsense"
+        self.relay.connect(client)
+        self.assertTrue(client.accepted)
+        self.assertNotIn("Extensions", client.head)
+        self.hang_up(client)
+
+    def test_nothing_follows_a_close_frame(self) -> None:
+        """Also where Autobahn itself ends the connection, for what the client sent is no websocket."""
+        client = self.client()
+        self.tell(client, "sub", 1, {"id": "a", "topics": ["#"]})
+        client.write(b"\xf1\x80" + MASK)
+        client.pump.flush()
+        self.assertEqual(client.code, 1002)
+        heard = len(client.frames)
+        for _ in range(3):
+            self.relay.publish()
+            self.tick(client, 1)
+        self.assertEqual(len(client.frames), heard)
 
     def test_program(self) -> None:
         """A program sends no origin and is let in."""
