@@ -25,9 +25,12 @@ Receiver = Callable[[Entry], None]
 
 
 class Offset(msgspec.Struct, frozen=True):
-    """Where to begin to read the log: at the entry of this number."""
+    """Where to begin to read the log: at the entry of this number; `LAST` is near the end, at the last at latest."""
 
     number: int
+
+
+LAST = Offset(-1)
 
 
 # What one frame means: something to publish, the end of this connection, or a word about it.

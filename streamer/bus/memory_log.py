@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from streamer.bus.ring import Ring
 from streamer.bus.topology import LOG
-from streamer.interfaces import ILog, Offset, Receiver
+from streamer.interfaces import LAST, ILog, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import BUS_DROPPED, LOG_SKIPPED, Metrics
 
@@ -91,7 +91,7 @@ class MemoryLog:
         """See IBus.log."""
         end = self.ring.next
         if isinstance(start, Offset):
-            first = max(start.number, self.ring.first)
+            first = max(end - 1 if start is LAST else start.number, self.ring.first)
         else:
             first = self.ring.since(self._clock.seconds() - start) if start > 0 else end
         reader = MemoryReader(self, receive, first, end)

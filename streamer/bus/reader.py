@@ -29,7 +29,7 @@ from streamer.bus.deliveries import Deliver, Properties
 from streamer.bus.recall import Recall, Seen
 from streamer.bus.role import Broker, Role
 from streamer.bus.topology import LOG
-from streamer.interfaces import ILog, Offset, Receiver
+from streamer.interfaces import LAST, ILog, Offset, Receiver
 from streamer.message import Entry
 from streamer.metrics import LOG_REPEATED, LOG_RESET, LOG_SKIPPED
 
@@ -112,7 +112,7 @@ class Reader:
         if self._recall.last is not None:
             return _interval(now - self._heard) if self._doubtful else self._recall.last
         if isinstance(self._begin, Offset):
-            return self._begin.number
+            return "last" if self._begin is LAST else self._begin.number
         if self._since is None:
             self._since = now - self._begin
             if not self._begin:

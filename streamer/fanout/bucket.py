@@ -31,6 +31,13 @@ class Bucket:
         self._tokens -= 1
         return True
 
+    def owes(self, now: float) -> bool:
+        """Whether there is not a whole token; unlike `take` it spends none."""
+        if not self.take(now):
+            return True
+        self._tokens += 1
+        return False
+
     def charge(self, cost: float) -> None:
         """Spend what something turned out to cost; the balance may become negative, and must recover first."""
         self._tokens -= cost

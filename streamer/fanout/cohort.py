@@ -23,10 +23,10 @@ import attrs
 import msgspec
 
 from streamer.fanout.encoding import RELAY, Encoding
+from streamer.fanout.interest import Interest
 from streamer.fanout.journal import Journal
 from streamer.fanout.logged import Logged
 from streamer.fanout.marks import Marks, marked, places
-from streamer.fanout.topics import Matcher, matcher
 
 FRAME_LIMIT = 64_000  # bytes of events in one frame; an event that is longer goes alone
 FRAMES_KEPT = 64  # joined frames remembered, for all cohorts together
@@ -40,11 +40,13 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events as bytes for the socket, in one encoding.
 
     Args:
+        size: bytes of them, before they were compressed.
         end: the ordinal that follows them.
         position: the place after the last of them.
     """
 
     data: bytes
+    size: int
     events: int
     end: int
     position: str
@@ -90,7 +92,6 @@ class Cohort:
     _journal: Journal = attrs.field(repr=False)
     _frames: Frames = attrs.field(repr=False)
     users: int = 0
-    matches: Matcher = attrs.field(init=False, repr=False)
     _since: int = attrs.field(init=False)  # the index covers the places from here to the head
     _places: array[int] = attrs.field(factory=lambda: array("q"), repr=False)
     _dead: int = 0  # entries at the start of the list that fell below the floor
@@ -98,7 +99,6 @@ class Cohort:
     _marked: tuple[tuple[int, int], Marks] | None = attrs.field(default=None, repr=False)  # asked for last
 
     def __attrs_post_init__(self) -> None:
-        self.matches = matcher(self.patterns)
         self._since = self._journal.head
 
     @property
@@ -122,6 +122,8 @@ class Cohort:
     def take(self, place: int) -> None:
         """The entry at `place` was just appended, and is one of ours."""
         self._places.append(place)
+        if not len(self._places) % _SLACK:
+            self.first  # noqa: B018 - asking for it cuts the index, which nobody else may do for long
 
     def place_of(self, ordinal: int) -> int:
         """Where the event stands; the journal's head for `end`. Only for ordinals from `first` on."""
@@ -148,7 +150,7 @@ class Cohort:
             while missing > 0 and ordinal > first:
                 ordinal -= 1
                 logged = journal[self.place_of(ordinal)]
-                missing -= bool(not logged.deletion and self.matches(logged.topic))
+                missing -= not logged.deletion
         return ordinal
 
     def marks(self, start: int, stop: int) -> Marks:
@@ -178,15 +180,16 @@ class Cohort:
         if known is not None:
             return known
         chosen: list[Logged] = []
-        size = 0
+        held = size = 0
         for index in range(start - self._shift, stop - self._shift):
             logged = self._journal[self._places[index]]
             size += len(logged.event) + 1
             if chosen and size > FRAME_LIMIT:
                 break
+            held = size
             chosen.append(logged)
         position = chosen[-1].position
-        batch = Batch(encoding.events(position, chosen), len(chosen), start + len(chosen), position)
+        batch = Batch(encoding.events(position, chosen), held, len(chosen), start + len(chosen), position)
         self._frames.put((self.number, start, stop, encoding), batch)
         return batch
 
@@ -194,10 +197,10 @@ class Cohort:
         place = max(place, self._journal.floor)
         if place >= self._since:
             return
-        journal, matches = self._journal, self.matches
+        journal, find = self._journal, tree(self.patterns).find
         held = ((at, journal[at]) for at in range(place, self._since))
-        found = array("q", (at for at, logged in held if logged.deletion or matches(logged.topic)))
-        journal.looked += (self._since - place) * len(self.patterns)
+        found = array("q", (at for at, logged in held if logged.deletion or find(logged.topic)))
+        journal.looked += self._since - place
         self._prepend(place, found)
 
     def _prepend(self, place: int, found: array[int]) -> None:
@@ -208,3 +211,10 @@ class Cohort:
         self._places[:0] = found
         self._shift -= len(found)
         self._since = place
+
+
+def tree(patterns: frozenset[str]) -> Interest[bool]:
+    """What finds True for the topics that any of the patterns matches, and nothing for others."""
+    made: Interest[bool] = Interest(0)
+    made.add(patterns, True)
+    return made

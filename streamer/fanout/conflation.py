@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from streamer.fanout.cohort import tree
 from streamer.fanout.journal import Journal
 from streamer.fanout.subscription import Subscription
 
@@ -23,14 +24,14 @@ def newest(journal: Journal, backlog: Sequence[int], subscriptions: Collection[S
     Args:
         backlog: places of events that the subscriptions match, in order.
     """
-    whole = [one.cohort for one in subscriptions if not one.conflate]
+    whole = tree(frozenset().union(*(one.patterns for one in subscriptions if not one.conflate)))
     asked = max((one.asked for one in subscriptions), default=0)
     seen: set[str] = set()
     kept: list[int] = []
     for place in reversed(backlog):
         logged = journal[place]
         topic = logged.topic
-        if place >= asked and not logged.deletion and topic in seen and not any(one.matches(topic) for one in whole):
+        if place >= asked and not logged.deletion and topic in seen and not whole.find(topic):
             continue
         seen.add(topic)
         kept.append(place)

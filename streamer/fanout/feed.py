@@ -66,7 +66,7 @@ class Feed:
         return {"position": flow.live.told, "replayed": replayed} | start.facts()
 
     def pull(self, budget: int, now: float) -> bytes | None:
-        """The next bytes to write, as many frames as fit into `budget` but at least one.
+        """The next bytes to write, frames until those in them make up the `budget`, before they are compressed.
 
         Returns:
             None where there is nothing now; the reader is woken, or given a frame, when that changes.
@@ -78,7 +78,7 @@ class Feed:
         while budget > 0 and (output := self.flow.pull()) is not None:
             data = self._written(output)
             self._told_at = now
-            budget -= len(data)
+            budget -= output.size if isinstance(output, Batch) else len(data)
             chosen.append(data)
         if len(chosen) > 1:
             return b"".join(chosen)

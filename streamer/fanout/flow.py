@@ -176,7 +176,8 @@ class Flow:
         events = self.replays[0].take()
         position = self._resumable()
         self._drop_finished()
-        return Batch(self.encoding.events(position, events), len(events), 0, position)
+        size = sum(len(one.event) for one in events)
+        return Batch(self.encoding.events(position, events), size, len(events), 0, position)
 
     def _resumable(self, *places: int) -> str:
         return self.hub.journal.position(min([self.live.place, *(replay.place for replay in self.replays), *places]))

@@ -64,6 +64,8 @@ class Front:
         """Let a client go; ask `stands` and `told` before."""
         del self._members[live]
         self._late.pop(live, None)
+        if not self._late:
+            self._batch = None
 
     def stands(self, live: Live) -> int:
         """The ordinal of the first event that a member was not given."""
@@ -88,15 +90,15 @@ class Front:
             if not self._late and not self._next():
                 return budget
             assert self._batch is not None  # noqa: S101 - or nobody was late
-            data, late = self._batch.data, self._late
+            batch, late = self._batch, self._late
             served = 0
             while late and served < budget:
                 live, _ = late.popitem()
                 served += 1
-                live.reader.deliver(data)
+                live.reader.deliver(batch.data)
             self.told_at = now
             self.metrics.add(FRAMES, by=served)
-            self.metrics.add(DELIVERED, by=served * self._batch.events)
+            self.metrics.add(DELIVERED, by=served * batch.events)
             budget -= served
             if not late:
                 self._batch = None

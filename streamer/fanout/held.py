@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from streamer.fanout.logged import Logged
-from streamer.fanout.scrubs import Scrub, Scrubs
+from streamer.fanout.scrubs import Located, Scrub, Scrubs
 
 DELETIONS_KEPT = 9_000  # ids of events that a deletion left nothing of, three a post
 
@@ -109,7 +109,7 @@ class Held:
 
         What is taken back may come after what takes it back: upstreams say so, and enrichers overtake each other.
         """
-        deletion = self._deletions.get(new.message_id)
+        deletion = self._deletion_of(new)
         if deletion is not None:
             return new.replaced(deletion)
         for message_id in new.gone:
@@ -121,7 +121,7 @@ class Held:
                 self.rewrite(place, self._entries[place].scrubbed(new))
             self._scrubs.remember(new.scrub, new)
         elif new.located is not None:
-            earlier = self._scrubs.over(new.located)
+            earlier = self._scrub_over(new.located)
             if earlier is not None:
                 return new.scrubbed(earlier)
         return new
@@ -131,18 +131,26 @@ class Held:
 
         It is taken back by whatever took it back later, as far as that is held or remembered.
         """
-        place = self._gone.get(new.message_id)
-        deletion = self._entries[place] if place is not None else self._deletions.get(new.message_id)
+        deletion = self._deletion_of(new)
         if deletion is not None:
             return new.replaced(deletion)
         if new.scrub is not None:
             for covered in self._scrubs.covered(new.scrub):
                 self.rewrite(covered, self._entries[covered].scrubbed(new))
         elif new.located is not None:
-            for at, scrub in self._scrubbing.get(new.located.author, {}).items():
-                if scrub.covers(new.located):
-                    return new.scrubbed(self._entries[at])
-            earlier = self._scrubs.over(new.located)
+            earlier = self._scrub_over(new.located)
             if earlier is not None:
                 return new.scrubbed(earlier)
         return new
+
+    def _deletion_of(self, new: Logged) -> Logged | None:
+        """What leaves nothing of an entry, as far as it is held or remembered."""
+        place = self._gone.get(new.message_id)
+        return self._entries[place] if place is not None else self._deletions.get(new.message_id)
+
+    def _scrub_over(self, located: Located) -> Logged | None:
+        """What takes back a location, as far as it is held or remembered."""
+        for at, scrub in self._scrubbing.get(located.author, {}).items():
+            if scrub.covers(located):
+                return self._entries[at]
+        return self._scrubs.over(located)

@@ -9,6 +9,7 @@ only: their fronts are written to, and whoever else reads them is woken.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,6 +30,8 @@ from streamer.metrics import (
 
 if TYPE_CHECKING:
     from streamer.fanout.live import Live
+
+STEP = 100  # clients that are written to together
 
 
 @attrs.define(eq=False)
@@ -70,8 +73,11 @@ class Hub:
             self._touched[cohort] = None
         return bool(self._touched)
 
-    def flush(self, budget: int, now: float) -> bool:
+    def flush(self, budget: int, now: float, late: Callable[[], bool] = lambda: False) -> bool:
         """Serve at most `budget` clients of those that have something new to read.
+
+        Args:
+            late: asked after each client that is woken, and each `STEP` that are written to: whether to stop.
 
         Returns:
             Whether there may be more to do: call it again in another turn.
@@ -81,13 +87,17 @@ class Hub:
             self._gather()
         while budget > 0:
             if writing:
-                budget = writing[0].flush(budget, now)
-                if budget > 0:
+                step = min(budget, STEP)
+                left = writing[0].flush(step, now)
+                budget -= step - left
+                if left:
                     writing.popleft()
             elif waking:
                 waking.popleft().wake()
                 budget -= 1
             else:
+                break
+            if late():
                 break
         return bool(writing or waking or self._touched or self._waiting)
 

@@ -26,7 +26,7 @@ from streamer.fanout.held import Held
 from streamer.fanout.locate import Located, located_mark, located_start
 from streamer.fanout.logged import Logged, logged
 from streamer.fanout.position import START, Mark, Verdict, parse
-from streamer.fanout.sights import Sights
+from streamer.fanout.sights import IDS_KEPT, Sights
 from streamer.fanout.stretch import placed
 from streamer.message import Entry
 
@@ -61,11 +61,14 @@ class Journal:
     looked: int = 0
     older: Callable[[Mark], bool] | None = None
     held: Held = attrs.field(factory=Held)
-    sights: Sights = attrs.field(factory=Sights)
+    sights: Sights = attrs.field(init=False)
     arrivals: Arrivals = attrs.field(factory=Arrivals)
     _below: Logged | None = None  # the entry just under the floor, kept for its position
     _needed: bool = False  # cold entries were, since the last `expire`
     _needed_at: float = 0.0  # seconds since the epoch
+
+    def __attrs_post_init__(self) -> None:
+        self.sights = Sights(max(IDS_KEPT, 2 * self.entries_limit))
 
     def append(self, entry: Entry) -> Logged | None:
         """Take the next entry of the log.

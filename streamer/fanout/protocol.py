@@ -99,8 +99,8 @@ no bytes at all, or answers no websocket ping, is closed.
 
 **Too fast.** Pings, pongs, and each websocket frame of a message after its first, count as frames. You have
 `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that, `sub` and `unsub` are
-charged for the work they make: searching `WORK_UNIT` remembered events for one pattern costs as much as one more
-frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err` with the code
+charged for the work they make, to the connection and to its address: searching `WORK_UNIT` remembered events costs as
+much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err` with the code
 `rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT` patterns; of one
 subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its own,
 `PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
@@ -134,7 +134,7 @@ PATTERNS_LIMIT = 100  # patterns of one connection
 PUBLISH_RATE = 5.0  # events a second
 PUBLISH_BURST = 20.0  # events
 PENDING_LIMIT = 16  # events of one connection that wait for their answer, or whose answer waits to be sent
-WORK_UNIT = 10_000  # entries searched for one pattern, that cost as much as a frame
+WORK_UNIT = 10_000  # entries searched, that cost as much as a frame
 AHEAD_GRACE = 2.0  # seconds in which a position that the relay has not read yet may still turn up
 RESUME_WINDOW = 30.0  # seconds after `hello` in which subscriptions begin at `resume`
 HELLO_WAIT = 1.0  # seconds of silence after which `welcome` is sent unasked

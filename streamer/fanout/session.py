@@ -54,6 +54,7 @@ class Session:
     publisher: Publishes | None = None
     authority: Authority = OPEN
     grants: Grants = attrs.field(default=attrs.Factory(lambda self: self.authority.anonymous, takes_self=True))
+    shared: Bucket | None = attrs.field(default=None, repr=False)  # what others of its address have in common with it
     phase: Phase = Phase.NEW
     feed: Feed = attrs.field(init=False, repr=False)
     _bucket: Bucket = attrs.field(init=False, repr=False)
@@ -154,7 +155,8 @@ class Session:
 
     def _charged(self, handle: Callable[[], list[bytes]], now: float | None = None) -> list[bytes]:
         """Do what may make work, and charge for it; where `now` is given, only if earlier work is paid for."""
-        if now is not None and not self._work.take(now):
+        shared = self.shared
+        if now is not None and ((shared is not None and shared.owes(now)) or not self._work.take(now)):
             sentence = "your subscriptions made the relay search too much; ask again in a few seconds, for less"
             raise ClientError("rate", sentence, retry=True)
         journal = self.hub.journal
@@ -162,7 +164,10 @@ class Session:
         try:
             return handle()
         finally:
-            self._work.charge((journal.looked - before) / protocol.WORK_UNIT)
+            cost = (journal.looked - before) / protocol.WORK_UNIT
+            self._work.charge(cost)
+            if shared is not None:
+                shared.charge(cost)
 
     def _answer(self, answers: list[bytes]) -> list[bytes]:
         """Answers, with `welcome` before them if that was not said yet."""
@@ -184,5 +189,7 @@ class Session:
         """The position of a client that follows nothing: where it wants to resume, else the head."""
         journal = self.hub.journal
         resume = self._resume if now < self._resume_until else None
+        if resume is not None and journal.awaited(resume):
+            return resume
         start = Start(journal.head) if resume is None else after(journal, resume)
         return journal.position(start.place)

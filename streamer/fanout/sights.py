@@ -17,8 +17,13 @@ LONG_AGO = -(2**62)  # stands for the place of what was seen in a log before thi
 
 @attrs.define
 class Sights:
-    """Ids with the place that each was given at first sight, and offsets at which nothing new stood."""
+    """Ids with the place that each was given at first sight, and offsets at which nothing new stood.
 
+    Args:
+        kept: ids remembered; more than entries are held, or these could not be told from their repeats.
+    """
+
+    kept: int = IDS_KEPT
     _recent: OrderedDict[str, int] = attrs.field(factory=OrderedDict)
     _older: dict[str, int] = attrs.field(factory=dict)  # of entries that were read again, while they are held
     _repeats: OrderedDict[int, tuple[str, int]] = attrs.field(factory=OrderedDict)  # offset: id, place after it
@@ -36,7 +41,7 @@ class Sights:
     def appended(self, message_id: str, place: int) -> None:
         """A new id; the one seen longest ago is forgotten."""
         self._recent[message_id] = place
-        if len(self._recent) > IDS_KEPT:
+        if len(self._recent) > self.kept:
             self._recent.popitem(last=False)
 
     def prepended(self, message_id: str, place: int) -> None:

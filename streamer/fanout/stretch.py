@@ -47,6 +47,8 @@ class Stretch:
         limit: bytes that it may have.
         base: the entry before its first one; None where that is the first of the log.
         oldest: offset of the first entry that the log gave; None before that.
+        disproved: another entry stands where the position was said to be. What follows is read all the same, for
+            others who wait; so nobody can have them refused by naming places that are none.
     """
 
     mark: Mark
@@ -54,6 +56,7 @@ class Stretch:
     _journal: Journal = attrs.field(repr=False)
     base: Logged | None = None
     oldest: int | None = None
+    disproved: bool = False
     _entries: deque[Logged] = attrs.field(factory=deque, repr=False)
     _size: int = 0
     _ids: set[str] = attrs.field(factory=set, repr=False)
@@ -121,12 +124,12 @@ class Stretch:
     def _begin(self, entry: Entry) -> Outcome | None:
         if entry.offset != self.mark.offset:
             return Outcome.EXPIRED if entry.offset > self.mark.offset else Outcome.FAILED
-        if check(entry.message.message_id) != self.mark.check:
-            return Outcome.UNKNOWN
+        self.disproved = check(entry.message.message_id) != self.mark.check
         try:
             self.base = logged(entry)
         except DecodeError:
-            return Outcome.UNKNOWN  # no relay gives out a position for that
+            self.disproved = True  # no relay gives out a position for that
+            return Outcome.UNKNOWN
         return None
 
     def _hold(self, entry: Entry) -> None:

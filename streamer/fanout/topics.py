@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable
 from streamer.errors import ClientError
 
 PATTERN_LIMIT = 255  # bytes; an AMQP 0-9-1 short string
-WORDS_LIMIT = 8  # words of a pattern that has a `#`; without one the length is limit enough
+WORDS_LIMIT = 8  # words of a pattern that has a `#`
+PLAIN_WORDS_LIMIT = 32  # words of one that has none
 HASHES_LIMIT = 2  # `#` in one pattern: `post.*.*.*.#.python.#` has two
 PATTERNS_LIMIT = 20  # patterns of one subscription
 SEARCHING_LIMIT = 4  # of them, patterns with a `#` before their end: they cost ten times what others do
-_MATCHERS_KEPT = 4096  # compiled sets of patterns remembered
+_MATCHERS_KEPT = 256  # compiled sets of patterns remembered
 
 Matcher = Callable[[str], object]  # truthy where the topic matches
 
@@ -54,6 +55,8 @@ def check_pattern(pattern: str) -> str:
         raise _bad(pattern, f"has {hashes} `#`; {HASHES_LIMIT} are allowed")
     if hashes and len(words) > WORDS_LIMIT:
         raise _bad(pattern, f"has {len(words)} words and a `#`; {WORDS_LIMIT} words are allowed beside a `#`")
+    if len(words) > PLAIN_WORDS_LIMIT:
+        raise _bad(pattern, f"has {len(words)} words; {PLAIN_WORDS_LIMIT} are allowed")
     return pattern
 
 

@@ -23,6 +23,7 @@ from streamer.metrics import CLIENTS, CLIENTS_BEHIND, DRAINED, FANOUT_LAG
 from streamer.net.drain import Drain
 from streamer.net.flush import Flusher
 from streamer.net.stuck import Stuck
+from streamer.net.works import Works
 from streamer.policy.histogram import observe_all
 
 SWEEP = 1.0  # seconds between looks at one client's clocks
@@ -67,6 +68,7 @@ class Clients:
         heartbeat: seconds, see `fanout.feed`.
         publisher: hands clients' events to the bus; None refuses them.
         authority: says what clients' tokens are worth.
+        works: what addresses have had the journal searched for.
     """
 
     hub: Hub
@@ -74,6 +76,7 @@ class Clients:
     heartbeat: float = HEARTBEAT
     publisher: Publishes | None = None
     authority: Authority = OPEN
+    works: Works = attrs.field(factory=Works)
     _open: list[dict[Client, None]] = attrs.field(factory=lambda: [{} for _ in range(SLICES)])
     _clients: dict[Client, int] = attrs.field(factory=dict)  # each client's number; its slice is that modulo `SLICES`
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
@@ -106,8 +109,8 @@ class Clients:
                 self._made.append(entry.message.timestamp_ms / 1000)
             self._flusher.soon()
 
-    def _flush(self, budget: int, now: float) -> bool:
-        more = self.hub.flush(budget, now)
+    def _flush(self, budget: int, now: float, late: Callable[[], bool]) -> bool:
+        more = self.hub.flush(budget, now, late)
         if not more and self._made:
             written = self.now()
             observe_all(self.hub.metrics, FANOUT_LAG, [written - made for made in self._made])

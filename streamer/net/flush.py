@@ -19,8 +19,9 @@ from streamer.metrics import FANOUT_CPU, Metrics
 TICK = 0.01  # seconds; what an event may wait for company
 CREDIT = 3  # flushes that need not wait, after as many quiet ticks
 TURN_LIMIT = 1000  # clients written to before other parties of the reactor get a turn
+TURN_TIME = 0.02  # seconds of CPU spent on them, likewise
 
-Flush = Callable[[int, float], bool]
+Flush = Callable[[int, float, Callable[[], bool]], bool]
 
 
 @attrs.define(eq=False)
@@ -59,7 +60,7 @@ class Flusher:
         if not self._unfinished:
             self._paid = min(max(self._paid, now), now + (CREDIT - 1) * TICK) + TICK
         began = self._cpu()
-        self._unfinished = self._flush(TURN_LIMIT, now)
+        self._unfinished = self._flush(TURN_LIMIT, now, lambda: self._cpu() - began > TURN_TIME)
         self._metrics.add(FANOUT_CPU, by=self._cpu() - began)
         if self._unfinished and self._call is None:
             self._call = self._clock.callLater(0, self._turn)

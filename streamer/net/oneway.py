@@ -21,10 +21,9 @@ from twisted.web.http import BAD_REQUEST, FORBIDDEN, NO_CONTENT, SERVICE_UNAVAIL
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
-from streamer.fanout.bucket import Bucket
 from streamer.fanout.grants import Grants, forbidden
 from streamer.fanout.oneway import error_facts
-from streamer.fanout.protocol import COMMAND_BURST, COMMAND_RATE, WORK_UNIT, Close, Wish
+from streamer.fanout.protocol import WORK_UNIT, Close, Wish
 from streamer.fanout.topics import check_patterns
 from streamer.metrics import HANDSHAKES
 from streamer.net.admission import Admission, TooFast
@@ -36,7 +35,6 @@ from streamer.net.headers import client_address
 TOO_MANY_REQUESTS = 429
 RETRY_AFTER = 10  # seconds that one who may come again is asked to wait
 PREFLIGHT_KEPT = 600  # seconds that a browser may remember that a page may ask
-ADDRESSES_KEPT = 10_000  # addresses whose work is remembered; the longest unheard are forgotten
 STATUS: Mapping[str, int] = {
     "origin": FORBIDDEN,
     "forbidden": FORBIDDEN,
@@ -74,7 +72,6 @@ class Entrance:
     admission: Admission
     origins: Iterable[str]
     _listed: frozenset[bytes] = attrs.field(init=False)
-    _work: dict[str, Bucket] = attrs.field(factory=dict)
     _closed: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -101,12 +98,9 @@ class Entrance:
         wish, more = read_query(request, own, granted or topics)
         check_granted(wish, grants)
         address = client_address(request)
-        bucket = self._work.get(address)
-        if bucket is not None and not bucket.take(clients.now()):
+        if clients.works.of(address, clients.now()).owes(clients.now()):
             sentence = "your requests made the relay search too much; ask again in a few seconds, for less"
             raise ClientError("rate", sentence, retry=True)
-        if bucket is not None:
-            bucket.charge(-1)  # only work costs
         return Asked(wish, grants, address, more)
 
     def close(self) -> None:
@@ -148,20 +142,13 @@ class Entrance:
             yield
         finally:
             cost += (journal.looked - before) / WORK_UNIT
-            if cost and address:
-                self._bucket(address).charge(cost)
+            if cost:
+                self.clients.works.of(address, self.clients.now()).charge(cost)
 
     def refuse(self, request: Request, face: str, error: ClientError) -> bytes:
         """What to return from `render_GET` to say no."""
         self.clients.hub.metrics.add(HANDSHAKES, face, error.code)
         return refused(request, error)
-
-    def _bucket(self, address: str) -> Bucket:
-        bucket = self._work.pop(address, None) or Bucket(COMMAND_RATE, COMMAND_BURST, self.clients.now())
-        self._work[address] = bucket
-        if len(self._work) > ADDRESSES_KEPT:
-            del self._work[next(iter(self._work))]
-        return bucket
 
     def check_origin(self, request: Request) -> None:
         """See that a page of that origin may ask, and let it read the answer.

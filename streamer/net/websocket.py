@@ -82,7 +82,7 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self.stuck = Stuck(outlet)
         self.deliver = outlet.send  # type: ignore[method-assign]  # one call less for each client and tick
         number, deflated = clients.opened(self), self._perMessageCompress is not None
-        self.session = conversation(number, clients, self, self.heard, self.grants, self.wish, deflated)
+        self.session = conversation(number, clients, self, self.heard, self.address, self.grants, self.wish, deflated)
         self.transport.registerProducer(self, True)
         self.pull()
 

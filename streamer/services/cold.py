@@ -86,10 +86,8 @@ class ColdReads:
         try:
             await deferLater(self._clock, 0)  # those who come in one turn are served together
             while (mark := self._waiting.lowest(self._clock.seconds())) is not None:
-                if not self._vain.take(self._clock.seconds()):
-                    self._hub.metrics.add(COLD_READS, Outcome.LIMIT.value)
-                    self._waiting.clear(self._clock.seconds())
-                    return
+                while not self._vain.take(self._clock.seconds()):
+                    await deferLater(self._clock, 1 / VAIN_RATE)
                 journal = self._hub.journal
                 stretch = Stretch(mark, max(0, journal.cold_limit - journal.held.cold_bytes), journal)
                 outcome = await self._read(stretch)
@@ -161,9 +159,9 @@ class ColdReads:
         """Let go whoever need not wait any more."""
         self._hub.metrics.add(COLD_READS, outcome.value)
         journal, mark, now = self._hub.journal, stretch.mark, self._clock.seconds()
-        if outcome is Outcome.UNKNOWN:
+        if stretch.disproved:
             journal.sights.disprove(mark)
-        elif outcome is Outcome.EXPIRED and stretch.oldest is not None:
+        if outcome is Outcome.EXPIRED and stretch.oldest is not None:
             self._waiting.refuse_below(stretch.oldest, now)
         elif outcome is Outcome.LIMIT or (outcome is Outcome.READ and stretch.reach > mark.offset):
             self._waiting.refuse_below(max(stretch.reach, mark.offset + 1), now)

@@ -68,11 +68,6 @@ class Waiting:
             self._drop(read, now)
         self._highest = max((mark.offset for mark in self._until), default=0)
 
-    def clear(self, now: float) -> None:
-        """Nobody is served."""
-        for mark in list(self._until):
-            self._drop(mark, now)
-
     def _drop(self, mark: Mark, now: float) -> None:
         self._until.pop(mark, None)
         self._refused[mark] = now + REFUSED_FOR

@@ -12,7 +12,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
@@ -38,6 +37,7 @@ from streamer.net.sse import Events
 from streamer.net.upgrade import Upgrade
 from streamer.net.websocket_factory import RelayFactory
 from streamer.services.authority import AuthorityService
+from streamer.services.catching_up import caught_up, learn_end
 from streamer.services.cold import ColdReads
 from streamer.services.fatal import Fatal
 from streamer.services.publishing import Publisher
@@ -45,7 +45,6 @@ from streamer.services.upkeep import Upkeep
 from streamer.tables import RelaySettings
 
 USER_AGENT = "streamer"  # what the server of a key set sees
-CATCH_UP_PATIENCE = 5.0  # seconds between warnings that the log's history is not read yet
 PAGES = Path(streamer.__file__).parent / "_web"
 
 
@@ -155,7 +154,8 @@ class RelayService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _listen(self, reader: ILog) -> None:
-        await self._caught_up(reader)
+        await caught_up(reader, self._reactor, self._say_behind)
+        await learn_end(self._bus, self._hub, self._reactor, self._say_behind)
         endpoint = serverFromString(self._reactor, roomy(self._settings.listen))
         try:
             self._listening = await endpoint.listen(self._site)
@@ -169,18 +169,6 @@ class RelayService(Service):
         self.log.info("The relay listens on {address}", address=self.port)
         if not (self._pages / "index.html").is_file():
             self.log.warn("The page is not built, only the websocket is served: run `make web`")
-
-    async def _caught_up(self, reader: ILog) -> None:
-        """Wait for the history, for as long as it takes: positions that were not read yet would look like gaps."""
-        waiting: Deferred[None] = Deferred()
-        reader.caught_up.addBoth(_passed_on, waiting)
-        patience = LoopingCall(self._say_behind)
-        patience.clock = self._reactor
-        patience.start(CATCH_UP_PATIENCE, now=False)
-        try:
-            await waiting
-        finally:
-            patience.stop()
 
     def _say_behind(self) -> None:
         self.log.warn("The log's history is not read yet; not listening until it is ({bus})", bus=self._bus.status)
@@ -237,9 +225,3 @@ class RelayService(Service):
             },
             publish=Publish(self._publisher, self._tokens.authority, settings.origins, metrics, self._reactor),
         )
-
-
-def _passed_on(result: Any, waiting: Deferred[None]) -> Any:
-    if not waiting.called:
-        waiting.callback(None)
-    return result

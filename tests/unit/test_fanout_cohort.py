@@ -146,6 +146,14 @@ class CohortTests(SynchronousTestCase):
         self.assertEqual(cohort.end - cohort.first, 6)
         self.assertLess(len(cohort._places), 30)
 
+    def test_index_is_cut_unasked(self) -> None:
+        """A cohort that no client reads by itself grows no further than the journal either."""
+        rig = hub(10)
+        cohort = rig.enter(WANTED)
+        for offset in range(10_000):
+            rig.append(entry(offset, "a"))
+        self.assertLess(len(cohort._places), 3_000)
+
     def test_frame_limit(self) -> None:
         """A frame ends before the limit; one event that is longer goes alone."""
         rig = hub()

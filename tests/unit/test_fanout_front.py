@@ -169,6 +169,37 @@ class FrontTests(SynchronousTestCase):
             pass
         self.assertEqual([[0, 1]] * 5, [client.got for client in clients])
 
+    def test_rest_leaves(self) -> None:
+        """Where those whom a frame has not reached all leave, the front goes on for whoever joins it."""
+        hub = Hub(Journal(), Metrics())
+        clients = [Client(hub, 0) for _ in range(3)]
+        for client in clients:
+            client.wake()
+        hub.append(entry(0, "a.x"))
+        self.assertTrue(hub.flush(2, 1.0))
+        for client in clients:
+            client.feed.close()
+        newcomer = Client(hub, 1)
+        newcomer.wake()
+        self.assertFalse(hub.flush(10, 2.0))
+        self.assertIsNotNone(newcomer.feed.flow.live.front)
+        hub.append(entry(1, "a.x"))
+        self.assertFalse(hub.flush(10, 3.0))
+        self.assertEqual([1], newcomer.got)
+
+    def test_late(self) -> None:
+        """Serving stops when its time is up, and goes on where it was."""
+        hub = Hub(Journal(), Metrics())
+        clients = [Client(hub, 0) for _ in range(250)]
+        for client in clients:
+            client.wake()
+        hub.append(entry(0, "a.x"))
+        served = []
+        while hub.flush(1000, 1.0, lambda: True):
+            served.append(sum(len(client.got) for client in clients))
+        self.assertEqual([100, 200], served[:2])
+        self.assertEqual([[0]] * 250, [client.got for client in clients])
+
     def test_quiet(self) -> None:
         """Who was given a frame needs no position for a while."""
         hub = Hub(Journal(), Metrics())

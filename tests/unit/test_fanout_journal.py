@@ -29,6 +29,9 @@ def position(offset: int) -> str:
     return written(f"/sources/x#post:{offset}", offset)
 
 
+GOOD = entry(1).message.body  # but for what a test does to it
+
+
 class JournalTests(SynchronousTestCase):
     """Appending and evicting."""
 
@@ -57,15 +60,34 @@ class JournalTests(SynchronousTestCase):
 
     def test_ids_are_bounded(self) -> None:
         """Only the last ids are remembered."""
-        self.patch(module, "IDS_KEPT", 2)
-        journal = filled(1, 2, 3)
+        self.patch(journal_module, "IDS_KEPT", 2)
+        journal = Journal(entries_limit=1)
+        for offset in (1, 2, 3):
+            journal.append(entry(offset))
         self.assertIsNotNone(journal.append(entry(4, id_="post:1")))
         self.assertIsNone(journal.append(entry(5, id_="post:3")))
+
+    def test_ids_of_what_is_held(self) -> None:
+        """However many entries are held, none of them gets a second place."""
+        self.patch(journal_module, "IDS_KEPT", 2)
+        journal = Journal(entries_limit=10)
+        for offset in range(10):
+            journal.append(entry(offset))
+        for offset in range(10):
+            self.assertIsNone(journal.append(entry(offset + 10, id_=f"post:{offset}")))
 
     def test_bad_events(self) -> None:
         """What would break a frame that many clients share is refused."""
         journal = Journal()
-        for body in (b"", b"{", b"[1]", b'{"a":"\xff"}', b"{}{}", b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}"):
+        for body in (
+            b"",
+            b"{",
+            b"[1]",
+            b'{"a":"\xff"}',
+            b"{}{}",
+            GOOD.replace(b"{", b'{"x":["\xff"],', 1),
+            b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}",
+        ):
             with self.subTest(body=body[:10]):
                 self.assertRaises(DecodeError, journal.append, Entry(1, message(body)))
         large = b'{"a":"' + b"x" * logged_module.EVENT_LIMIT + b'"}'

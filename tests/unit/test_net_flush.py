@@ -1,6 +1,7 @@
 """The one timer."""
 
 import itertools
+from collections.abc import Callable
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +23,7 @@ class FlusherTests(SynchronousTestCase):
         self.cpu = itertools.count()
         self.flusher = Flusher(self.clock, self.flush, self.metrics, lambda: float(next(self.cpu)))
 
-    def flush(self, budget: int, now: float) -> bool:
+    def flush(self, budget: int, now: float, late: Callable[[], bool]) -> bool:
         """Write to so many clients of those that are due."""
         self.left = self.left or self.due
         served = min(budget, self.left)

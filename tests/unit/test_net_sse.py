@@ -325,7 +325,7 @@ class RefusalTests(StreamTestCase):
         self.relay = Facing(entries=20_000)
         for _ in range(500):
             self.relay.publish("x")
-        self.patch(oneway, "WORK_UNIT", 100)
+        self.patch(oneway, "WORK_UNIT", 10)
         path = "/poll?wait=0&last=1&topics=" + ",".join(f"rare.{number}" for number in range(10))
         self.assertEqual([200, 429, 429], [self.relay.get(path).code for _ in range(3)])
         self.assertEqual(200, self.relay.get(path, host="192.0.2.2").code)

@@ -20,7 +20,7 @@ from streamer.interfaces import ILog
 from streamer.metrics import COLD_ENTRIES, COLD_READS, JOURNAL_EVICTED, JOURNAL_FLOOR, Metrics
 from streamer.services import cold_waiting
 from streamer.services.cold import READ_LIMIT, SETTLE, VAIN_BURST, ColdReads
-from streamer.services.cold_waiting import GONE_FOR, PATIENCE, REFUSED_FOR
+from streamer.services.cold_waiting import GONE_FOR, PATIENCE
 from streamer.services.upkeep import Upkeep
 from streamer.testing.relay_events import entry
 
@@ -206,7 +206,7 @@ class ColdReadsTests(SynchronousTestCase):
         facts = self.subd(wrong)
         self.assertEqual((facts["recovered"], facts["reason"]), (False, "unknown"))
         self.assertTrue(self.subd(right)["recovered"])
-        self.assertEqual(self.outcomes(), {"unknown": 1, "read": 1})
+        self.assertEqual(self.outcomes(), {"read": 1})
         again = self.session()
         self.assertEqual(self.subd(again, self.sub(again, written("another", 4)))["reason"], "unknown")
         self.end()
@@ -301,18 +301,46 @@ class ColdReadsTests(SynchronousTestCase):
             self.assertTrue(self.subd(session)["recovered"])
         self.end()
 
-    def test_reads_in_vain(self) -> None:
-        """Whoever invents positions has the log read a limited number of times."""
+    def test_welcome(self) -> None:
+        """Who resumes from what is being read is told that position again, and nothing beyond it."""
         self.begin()
-        for number in range(int(VAIN_BURST) + 10):
-            self.sub(self.session(), written(f"invented {number}", 4))
-        self.turns(500)
-        self.assertEqual(self.outcomes(), {"unknown": int(VAIN_BURST), "limit": 1})
-        self.clock.advance(REFUSED_FOR)
-        self.sub(right := self.session(), position(4))
-        self.turns()
-        self.assertTrue(self.subd(right)["recovered"])
+        session = self.session()
+        hello = json.dumps(["hello", {"resume": position(3)}])
+        ((_, welcome),) = frames(b"".join(session.receive(hello, self.clock.seconds())))
+        self.assertEqual(position(3), welcome["position"])
+        self.assertNotIn("recovered", welcome)
         self.end()
+
+    def test_invented_positions(self) -> None:
+        """Whoever invents positions has nobody refused: the log is read past them, for all who wait."""
+        self.begin()
+        invented = [self.session() for _ in range(30)]
+        for number, session in enumerate(invented):
+            self.sub(session, written(f"invented {number}", 4 + number))
+        self.sub(right := self.session(), position(20))
+        self.turns()
+        self.assertEqual(self.outcomes(), {"read": 1})
+        self.assertTrue(self.subd(right)["recovered"])
+        self.assertEqual({self.subd(session)["reason"] for session in invented}, {"unknown"})
+        self.end()
+
+    def test_reads_in_vain(self) -> None:
+        """A log that cannot be read is not tried more often than now and then, and who waits is told in the end."""
+        self.begin()
+        self.patch(self.bus, "log", self.refuse)
+        sessions = [self.session() for _ in range(int(VAIN_BURST) + 5)]
+        for number, session in enumerate(sessions):
+            self.sub(session, position(4 + number))
+        self.turns(200)
+        self.assertEqual(self.outcomes(), {"failed": int(VAIN_BURST)})
+        self.clock.advance(1)
+        self.turns(5)
+        self.assertEqual(self.outcomes(), {"failed": int(VAIN_BURST) + 1})
+        self.end()
+
+    def refuse(self, start: Any, receive: Any) -> Any:
+        """A bus that stops."""
+        raise BusStopped("the bus has stopped")
 
     def test_quiet_log(self) -> None:
         """A relay that has read nothing yet, the log being quiet, honours positions all the same."""

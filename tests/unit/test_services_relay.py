@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.memory import MemoryBus
 from streamer.metrics import Metrics
-from streamer.services.relay import CATCH_UP_PATIENCE, RelayService
+from streamer.services.catching_up import PATIENCE
+from streamer.services.relay import RelayService
 from streamer.tables import RelaySettings
 from streamer.testing.relay_client import RelayClient
 from streamer.testing.relay_events import entry
@@ -130,7 +131,7 @@ class RelayServiceTests(SynchronousTestCase):
         globalLogPublisher.addObserver(said.append)
         self.addCleanup(globalLogPublisher.removeObserver, said.append)
         for _ in range(20):
-            self.turn(CATCH_UP_PATIENCE)
+            self.turn(PATIENCE)
         self.assertEqual(self.reactor.tcpServers, [])
         self.assertFalse(self.relay.ready)
         self.assertIn("log is not being read", self.relay.troubles()[0])
