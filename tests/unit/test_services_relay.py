@@ -83,6 +83,26 @@ class RelayServiceTests(SynchronousTestCase):
         self.assertEqual([event["id"] for event in client.events()], ["post:1", "post:2"])
         self.stop()
 
+    def test_quiet_log(self) -> None:
+        """A relay that starts when nothing has come for long tells where the log ends, and not where it begins."""
+        self.bus.startService()
+        for number in range(20):
+            self.publish(number)
+        self.turn(100_000)
+        self.relay.startService()
+        self.turn(1)
+        client = self.connect()
+        client.send("sub", 1, {"id": "a", "topics": ["#"]})
+        client.pump.flush()
+        told = client.named("subd")[0][2]["position"]
+        self.publish(20)
+        self.turn(0.1)
+        again = self.connect()
+        again.send("sub", 1, {"id": "a", "topics": ["#"], "since": told})
+        again.pump.flush()
+        self.assertEqual([event["id"] for event in again.events()], ["post:20"])
+        self.stop()
+
     def test_stop(self) -> None:
         """A stop sends clients away, stops listening and reading, and leaves nothing."""
         self.start()
