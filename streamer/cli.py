@@ -95,10 +95,12 @@ def run(config: str | None, demo: bool, rate: float, port: int, admin: int, upst
         click.echo(f"A simulated upstream posts {rate:g} times a second; open {page} and stop with Ctrl-C.", err=True)
     else:
         from streamer.services.assembly import ROLES, assemble
-        from streamer.services.options import read
+        from streamer.services.options import PipelineOptions, check_pipeline, check_sockets, read
 
         try:
             settings = read(str(config))
+            check_pipeline(settings)
+            check_sockets(settings, PipelineOptions.endpoints)
         except ConfigurationError as error:
             click.echo(str(error), err=True)
             sys.exit(EXIT_CONFIGURATION)

@@ -13,12 +13,12 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import msgspec
-from twisted.internet.endpoints import serverFromString
 
+from streamer import endpoints
 from streamer.errors import ConfigurationError, UnknownPlugin
 from streamer.interfaces import IEventKind, IHydrator, ISource, ISourceType
 from streamer.registry import find, suggestion
@@ -186,13 +186,9 @@ class _Reading:
     def _endpoint(self, written: str | None, path: KeyPath) -> None:
         if written is None:
             return
-        try:
-            serverFromString(cast(Any, None), written)  # parses only; nothing listens
-            port = re.match(r"(?:tcp|tcp6|ssl):(?:port=)?(\d+)", written)
-            if port is not None and int(port[1]) > 65535:
-                raise ValueError("a port is a number from 0 to 65535")
-        except Exception as error:  # whatever an endpoint's parser, also a third party's, makes of it
-            self.problem(path, f"{_dotted(path)}: {written!r} is no endpoint such as 'tcp:8080': {error}")
+        wrong = endpoints.problem(written)
+        if wrong is not None:
+            self.problem(path, f"{_dotted(path)}: {wrong}")
 
     def _plugins(self, names: tuple[str, ...], interface: Any, path: KeyPath) -> None:
         for index, name in enumerate(names):

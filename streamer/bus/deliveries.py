@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from pika.data import decode_table
+from pika.data import decode_value
 
 from streamer.bus.frames import CHANNEL, OVERHEAD
 from streamer.errors import BusError
@@ -30,6 +30,9 @@ _CONTENT_TYPE, _ENCODING, _HEADERS, _DELIVERY_MODE, _PRIORITY = 1 << 15, 1 << 14
 _CORRELATION, _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIMESTAMP, _TYPE = 1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 6, 1 << 5
 _MORE_FLAGS = 1  # a second word of flags follows; no broker writes one
 _KNOWN = 1024  # names of headers kept decoded
+# Bytes of a value by its type; and the types of which each value tells its length.
+_FIXED = dict(zip(b"tbBsuiLfdDTV", (1, 1, 1, 2, 2, 4, 8, 4, 8, 5, 8, 0), strict=True))
+_LONG = b"SxAF"
 
 _frame = struct.Struct(">BHI").unpack_from
 _header = struct.Struct(">QH").unpack_from  # size of the body, flags
@@ -184,9 +187,11 @@ def _properties(buffer: bytes, at: int) -> Properties:
 
 
 def _table(buffer: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """A table, and where it ends. Strings and integers are read here, a table with anything else by pika."""
+    """A table, and where it ends. What cannot be read of somebody else's headers is left out: it is no use to go on
+    about it with the broker, which would send the same again after each reconnect.
+    """
     (size,) = _size(buffer, at)
-    begin, at = at, at + 4
+    at += 4
     stop = at + size
     found: dict[str, Any] = {}
     while at < stop:
@@ -200,19 +205,16 @@ def _table(buffer: bytes, at: int) -> tuple[dict[str, Any], int]:
         elif kind == 0x49:  # I, 32 bits
             (found[name],) = _int(buffer, at + 1)
             at += 5
-        elif kind == 0x53:  # S
-            (length,) = _size(buffer, at + 1)
-            try:
-                found[name] = buffer[at + 5 : at + 5 + length].decode()
-            except UnicodeDecodeError:
-                break
-            at += 5 + length
         else:
-            break
-    if at == stop:
-        return found, stop
-    table, stop = decode_table(buffer, begin)
-    return table, stop
+            start, fixed = at, _FIXED.get(kind)
+            if fixed is None and kind not in _LONG:
+                break  # nobody knows where such a value ends
+            at += 1 + (4 + _size(buffer, at + 1)[0] if fixed is None else fixed)
+            try:
+                found[name] = buffer[start + 5 : at].decode() if kind == 0x53 else decode_value(buffer, start)[0]
+            except Exception:  # noqa: S112 - pika raises what struct, datetime or the codec do
+                continue
+    return found, stop
 
 
 def _short_string(buffer: bytes, at: int) -> tuple[str, int]:

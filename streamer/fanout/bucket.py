@@ -39,5 +39,5 @@ class Bucket:
         return False
 
     def charge(self, cost: float) -> None:
-        """Spend what something turned out to cost; the balance may become negative, and must recover first."""
-        self._tokens -= cost
+        """Spend what something turned out to cost; the balance may fall to `-burst`, and must recover first."""
+        self._tokens = max(self._tokens - cost, -self.burst)

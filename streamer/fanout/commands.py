@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from streamer.errors import ClientError
-from streamer.fanout.protocol import FRAME_IN_LIMIT, WRONG_LIMIT, Close, Command
+from streamer.fanout.protocol import FRAME_IN_LIMIT, WRONG_LIMIT, Close, Command, Wish
 
 _decode = msgspec.json.Decoder(Command).decode
 _decode_loosely = msgspec.json.Decoder(list[Any]).decode
+_POLICIES: tuple[str, ...] = get_args(get_type_hints(Wish)["policy"])
 
 
 class Misread(ClientError):
@@ -34,10 +35,17 @@ def read(text: str | bytes) -> Command:
     try:
         command: Command = _decode(text)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _explained(text, str(error)) from error
+        raise _explained(text, wrong(error)) from error
     except (msgspec.DecodeError, UnicodeError) as error:
         raise Misread(_closing(f"a frame must be one JSON array: {error}"), None) from error
     return command
+
+
+def wrong(error: Exception) -> str:
+    """What msgspec found wrong with a wish, and the words to choose from where one of a few is wanted."""
+    said = str(error)
+    words = f"; policy is one of {', '.join(_POLICIES)}" if said.endswith(".policy`") else ""
+    return said[:WRONG_LIMIT] + words
 
 
 def _explained(text: str | bytes, why: str) -> Misread:
@@ -53,7 +61,7 @@ def _explained(text: str | bytes, why: str) -> Misread:
     if name not in ("hello", "sub", "pub", "unsub", "ping", "refresh"):
         sentence = f"there is no frame {name!r}; a client can send hello, sub, pub, unsub, ping and refresh"
     else:
-        sentence = f"the frame {name!r} is not understood: {why[:WRONG_LIMIT]}"
+        sentence = f"the frame {name!r} is not understood: {why}"
     return Misread(ClientError("bad-request", sentence), n)
 
 

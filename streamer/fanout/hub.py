@@ -73,18 +73,23 @@ class Hub:
             self._touched[cohort] = None
         return bool(self._touched)
 
-    def flush(self, budget: int, now: float, late: Callable[[], bool] = lambda: False) -> bool:
-        """Serve at most `budget` clients of those that have something new to read.
+    def flush(self, budget: int, now: float, late: Callable[[], bool] = lambda: False, tick: bool = True) -> bool:
+        """Serve at most `budget` clients of those that have something to read.
 
         Args:
             late: asked after each client that is woken, and each `STEP` that are written to: whether to stop.
+            tick: begin with what has come since the last tick; else only go on with what is under way, and with those
+                that have more to catch up with than fitted into their turn.
 
         Returns:
-            Whether there may be more to do: call it again in another turn.
+            Whether there is more to go on with: call it again in another turn.
         """
         writing, waking = self._writing, self._waking
-        if not writing and not waking:
+        if tick:
             self._gather()
+        if not writing and not waking:
+            waking.extend(self._waiting)
+            self._waiting.clear()
         while budget > 0:
             if writing:
                 step = min(budget, STEP)
@@ -99,19 +104,24 @@ class Hub:
                 break
             if late():
                 break
-        return bool(writing or waking or self._touched or self._waiting)
+        return bool(writing or waking or self._waiting)
+
+    @property
+    def writing(self) -> bool:
+        """Whether the last tick's events are still being written to those that had caught up."""
+        return bool(self._writing)
 
     def later(self, reader: Reader) -> None:
         """Wake a client with the next `flush`, for it has more to read."""
         self._waiting[reader] = None
 
     def _gather(self) -> None:
+        busy = set(map(id, self._writing))
         for cohort in self._touched:
-            self._writing.extend(front for front in self._fronts.get(cohort, {}).values() if front.busy)
+            fronts = self._fronts.get(cohort, {}).values()
+            self._writing.extend(front for front in fronts if front.busy and id(front) not in busy)
             self._waking.extend(live.reader for live in self._watchers.get(cohort, ()))
         self._touched.clear()
-        self._waking.extend(self._waiting)
-        self._waiting.clear()
 
     def enter(self, patterns: frozenset[str]) -> Cohort:
         """The cohort of these patterns, to be given back with `leave`."""

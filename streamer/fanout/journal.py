@@ -98,6 +98,7 @@ class Journal:
         held.delete(new, sights.place)
         new = held.taken_back(new)
         sights.appended(message_id, self.head)
+        self.arrivals.made(entry.message.timestamp_ms / 1000, self.head)
         held.put(self.head, new)
         self.head += 1
         while self.head - held.warm > self.entries_limit or (

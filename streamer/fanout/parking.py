@@ -12,6 +12,7 @@ import attrs
 
 from streamer.fanout.journal import Journal
 from streamer.fanout.protocol import Sub
+from streamer.fanout.topics import words_of
 
 
 @attrs.frozen
@@ -51,6 +52,11 @@ class Parked:
     def patterns(self) -> int:
         """How many patterns they have."""
         return sum(len(asked.patterns) for asked in self._asked.values())
+
+    @property
+    def words(self) -> int:
+        """How many words these have."""
+        return sum(words_of(asked.patterns) for asked in self._asked.values())
 
     def put(self, asked: Asked) -> None:
         """Let one wait."""

@@ -12,12 +12,13 @@ not send binary frames. Ignore frames from the server whose name you do not know
         May be left out. Only before the first `sub`. `resume` is the last POSITION of an earlier connection: the
         subscriptions made in the next `RESUME_WINDOW` seconds begin there, unless they name a `since` or a `last`.
         `token`: see "tokens" below.
-    ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION?, "policy": POLICY?}]
+    ["sub", n, {"id": ID, "topics": [PATTERN, …], "last": N?, "since": POSITION|AGO?, "policy": POLICY?}]
         ID is yours, 1 to `ID_LIMIT` characters, not in use on this connection. A PATTERN is an AMQP topic pattern, `*`
         for one word and `#` for any number of words, matched against the `topic` of events. `last` asks for the N most
-        recent matching events (at most `LAST_LIMIT`; fewer where they are rare), `since` for all after a position;
-        with both, `last` is what you get when `since` cannot be served. With neither, events begin now. `policy`: see
-        "slow" below.
+        recent matching events (at most `LAST_LIMIT`; fewer where they are rare), `since` for all after a position, or
+        for all that came to the relay within the time AGO, a text such as "300s", "5m" or "2h" of 24 h at most (to
+        within some seconds; what it read when it started counts by the events' time stamps); with both, `last` is
+        what you get when `since` cannot be served. With neither, events begin now. `policy`: see "slow" below.
     ["pub", n, {"topic": TOPIC, "data": {…}, "id": EVENT_ID?, "subject": TEXT?}]
         Publishes an event where that is granted. TOPIC has no wildcards and is written as those of the events you get.
         EVENT_ID is yours, 1 to 128 of `A-Za-z0-9._:~@+=-`; events with the same one count as one. The source is
@@ -38,6 +39,8 @@ not send binary frames. Ignore frames from the server whose name you do not know
         `recovered` is false where the position you named (here or in `hello`) could not be served; then `reason` is
         `expired` (it is older than what the relay remembers) or `unknown` (it is of no log this relay reads), what you
         asked for begins with `last` or now, and `oldest` is the oldest position you may still subscribe `since`.
+        Where not all is there that came within the AGO you named that is `expired`, too, and begins with `last` or
+        at `oldest`.
     ["ev", POSITION, [EVENT, …]]
         Events, each a CloudEvent. They do not name subscriptions: route each by its `topic`. An event that several of
         your subscriptions match comes once.
@@ -100,10 +103,10 @@ no bytes at all, or answers no websocket ping, is closed.
 **Too fast.** Pings, pongs, and each websocket frame of a message after its first, count as frames. You have
 `COMMAND_BURST` frames, and gain `COMMAND_RATE` each second; beyond that, 4129. Beside that, `sub` and `unsub` are
 charged for the work they make, to the connection and to its address: searching `WORK_UNIT` remembered events costs as
-much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err` with the code
-`rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT` patterns; of one
-subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its own,
-`PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
+much as one more frame. Your balance may fall below nothing by that; until it has recovered they are answered by `err`
+with the code `rate` and `retry`. A connection has at most `SUBSCRIPTIONS_LIMIT` subscriptions and `PATTERNS_LIMIT`
+patterns; of one subscription's, at most `topics.SEARCHING_LIMIT` have a `#` before their end. `pub` has a rate of its
+own, `PUBLISH_RATE` after `PUBLISH_BURST`, and at most `PENDING_LIMIT` may wait for their answers: `err` beyond that.
 
 **Close codes.** 40xx, and 1009 for a frame that is too long: final, do not reconnect. 41xx: reconnect, backing off.
 42xx and 1012: reconnect after a random wait of up to some seconds. See `Close`.
@@ -119,6 +122,7 @@ import msgspec
 from msgspec import Meta
 
 from streamer.errors import ClientError
+from streamer.fanout.arrivals import AGO_LIMIT, ago
 from streamer.fanout.publishing import Publication
 
 SUBPROTOCOL = "relay.v1.json"
@@ -131,6 +135,7 @@ TOPICS_IN_LIMIT = 20  # patterns of one subscription
 COMMAND_RATE = 10.0  # frames a second
 COMMAND_BURST = 50.0  # frames
 PATTERNS_LIMIT = 100  # patterns of one connection
+WORDS_LIMIT = 500  # words of all of them
 PUBLISH_RATE = 5.0  # events a second
 PUBLISH_BURST = 20.0  # events
 PENDING_LIMIT = 16  # events of one connection that wait for their answer, or whose answer waits to be sent
@@ -176,8 +181,12 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Id
     topics: Annotated[tuple[str, ...], Meta(min_length=1, max_length=TOPICS_IN_LIMIT)]
     last: Annotated[int, Meta(ge=0, le=LAST_LIMIT)] | None = None
-    since: Position | None = None
+    since: Position | None = None  # or `arrivals.ago`
     policy: Literal["skip", "strict", "conflate"] = "skip"
+
+    def __post_init__(self) -> None:
+        if self.since is not None and (ago(self.since) or 0.0) > AGO_LIMIT:
+            raise ValueError(f"`since` reaches back {AGO_LIMIT / 3600:g} h at most; longer ago there are positions")
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello", forbid_unknown_fields=True):
@@ -252,6 +261,7 @@ def limits() -> dict[str, int | float]:
         "subscriptions": SUBSCRIPTIONS_LIMIT,
         "topics": TOPICS_IN_LIMIT,
         "patterns": PATTERNS_LIMIT,
+        "words": WORDS_LIMIT,
         "last": LAST_LIMIT,
         "publish_pending": PENDING_LIMIT,
         "publish_per_second": PUBLISH_RATE,

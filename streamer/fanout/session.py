@@ -104,7 +104,7 @@ class Session:
             return []
         try:
             if isinstance(command, protocol.Sub | protocol.Unsub):
-                return self._charged(lambda: handle(self, command, now), now)
+                return self._charged(lambda: handle(self, command, now), now, self._searches(command, now))
             return handle(self, command, now)
         except ClientError as error:
             if error.close is not None:
@@ -153,10 +153,22 @@ class Session:
             self._pending.close()
         self.feed.close()
 
-    def _charged(self, handle: Callable[[], list[bytes]], now: float | None = None) -> list[bytes]:
-        """Do what may make work, and charge for it; where `now` is given, only if earlier work is paid for."""
+    def _searches(self, command: protocol.Sub | protocol.Unsub, now: float) -> bool:
+        """Whether it asks for the past."""
+        if isinstance(command, protocol.Unsub):
+            return False
+        return command.wish.last is not None or command.wish.since is not None or now < self._resume_until
+
+    def _charged(
+        self, handle: Callable[[], list[bytes]], now: float | None = None, searches: bool = False
+    ) -> list[bytes]:
+        """Do what may make work, and charge for it; where `now` is given, only if earlier work is paid for.
+
+        Others of the address answer for what `searches` the past; what does not is this connection's own affair.
+        """
         shared = self.shared
-        if now is not None and ((shared is not None and shared.owes(now)) or not self._work.take(now)):
+        owed = searches and shared is not None and now is not None and shared.owes(now)
+        if owed or (now is not None and not self._work.take(now)):
             sentence = "your subscriptions made the relay search too much; ask again in a few seconds, for less"
             raise ClientError("rate", sentence, retry=True)
         journal = self.hub.journal

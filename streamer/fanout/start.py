@@ -7,16 +7,17 @@ from typing import Any
 
 import msgspec
 
+from streamer.fanout.arrivals import ago
 from streamer.fanout.cohort import Cohort
 from streamer.fanout.journal import Journal
-from streamer.fanout.position import Verdict
+from streamer.fanout.position import START, Verdict
 
 
 class Start(msgspec.Struct, frozen=True):
     """The place of a subscription's first event.
 
     Args:
-        verdict: of the position the client named; FOUND where it named none.
+        verdict: of the position or time the client named; FOUND where it named none.
         oldest: the oldest position that could be served instead, where it was not found.
     """
 
@@ -32,11 +33,26 @@ class Start(msgspec.Struct, frozen=True):
 
 
 def after(journal: Journal, position: str) -> Start:
-    """Begin after a position; where it cannot be served, with what comes next."""
+    """Begin after a position; where it cannot be served, with what comes next.
+
+    Or with what came within a time such as "5m"; where some of that has left, with the oldest there is.
+    """
+    seconds = ago(position)
+    if seconds is not None:
+        return _within(journal, seconds)
     located = journal.locate(position)
     if located.place is not None:
         return Start(located.place)
     return Start(journal.head, located.verdict, _oldest(journal))
+
+
+def _within(journal: Journal, seconds: float) -> Start:
+    place = journal.arrivals.within(seconds)
+    if place is not None and place >= journal.floor:
+        return Start(place)
+    if journal.locate(START).place is not None:  # nothing has left
+        return Start(journal.floor)
+    return Start(journal.floor, Verdict.EXPIRED, _oldest(journal))
 
 
 def _oldest(journal: Journal) -> str:
@@ -48,7 +64,7 @@ def _oldest(journal: Journal) -> str:
 
 
 def begin(journal: Journal, cohort: Cohort, position: str | None, last: int | None) -> Start:
-    """Begin after a position, or where there is none that can be served with the last events, or with the next.
+    """Begin as `after` does, or where there is no position that can be served with the last events, or with the next.
 
     Args:
         cohort: of the subscription's patterns; asked for the last events.

@@ -19,7 +19,7 @@ from streamer.errors import ClientError
 
 PATTERN_LIMIT = 255  # bytes; an AMQP 0-9-1 short string
 WORDS_LIMIT = 8  # words of a pattern that has a `#`
-PLAIN_WORDS_LIMIT = 32  # words of one that has none
+PLAIN_WORDS_LIMIT = 16  # words of one that has none
 HASHES_LIMIT = 2  # `#` in one pattern: `post.*.*.*.#.python.#` has two
 PATTERNS_LIMIT = 20  # patterns of one subscription
 SEARCHING_LIMIT = 4  # of them, patterns with a `#` before their end: they cost ten times what others do
@@ -76,6 +76,11 @@ def check_patterns(patterns: Iterable[str]) -> frozenset[str]:
         sentence = f"{searching} topic patterns have a `#` before their end; {SEARCHING_LIMIT} of one subscription may"
         raise ClientError("limit", sentence)
     return checked
+
+
+def words_of(patterns: Iterable[str]) -> int:
+    """How many words some patterns have, all together: what they cost in memory goes by it."""
+    return sum(pattern.count(".") + 1 for pattern in patterns)
 
 
 def matcher(patterns: frozenset[str]) -> Matcher:

@@ -13,7 +13,7 @@ from streamer.fanout.framing import text_frame
 from streamer.fanout.parking import Asked
 from streamer.fanout.pending import Pending
 from streamer.fanout.start import after
-from streamer.fanout.topics import check_patterns
+from streamer.fanout.topics import check_patterns, words_of
 from streamer.metrics import TOKENS
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ def _sub(session: Session, command: protocol.Sub, now: float) -> list[bytes]:
     held = parked.patterns + sum(len(one.patterns) for one in flow.subscriptions.values())
     if held + len(patterns) > protocol.PATTERNS_LIMIT:
         sentence = f"a connection can have {protocol.PATTERNS_LIMIT} patterns and has {held}; unsub some"
+        raise ClientError("limit", sentence)
+    words = parked.words + sum(words_of(one.patterns) for one in flow.subscriptions.values()) + words_of(patterns)
+    if words > protocol.WORDS_LIMIT:
+        sentence = f"a connection's patterns can have {protocol.WORDS_LIMIT} words and would have {words}; unsub some"
         raise ClientError("limit", sentence)
     since = wish.since
     if since is None and wish.last is None and now < session._resume_until:

@@ -8,7 +8,7 @@
                `quiet` and `admission`
 * `sse`, `poll`, `feed_json`   the faces that only listen, with `oneway`
 * `publish`    `POST /publish`, with `bodies`
-* `tokens`     JSON Web Tokens, with `jwks`; `bearer` finds them in a request
+* `tokens`     JSON Web Tokens, with `jwks`, `jwks_file`; `bearer` finds them in a request
 * `forwarded`  whose request a proxy brings
 * `gathered`   the admin pages of several processes as one, with `merging`; `listen`: a port they share
 * `relay_reader`   a client of a relay; the other `relay_…` are its parts

@@ -159,7 +159,8 @@ class File(Resource):
             request.setHeader(b"content-encoding", b"gzip")
             path = twin
         if request.setLastModified(path.getModificationTime()) is CACHED:
-            return b""
+            request.finish()  # not by returning nothing: the length is that of the whole answer
+            return NOT_DONE_YET
         path.restat()
         request.setHeader(b"content-length", b"%d" % path.getsize())
         if request.method == b"HEAD":

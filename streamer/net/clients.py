@@ -84,7 +84,8 @@ class Clients:
     _sweeping: IDelayedCall | None = None
     _swept: float = 0.0
     _slice: int = 0  # the one that is looked at next
-    _made: list[float] = attrs.field(factory=list)  # when the events were made that the next flush writes
+    _made: list[float] = attrs.field(factory=list)  # when the events were made that the next tick writes
+    _writing: list[float] = attrs.field(factory=list)  # and those that the last one does
     _gone: Deferred[None] | None = None  # while stopping: fires when the last one is gone
     _patience: float = ABORT_AFTER
     _drain: Drain[Client] | None = None  # from the beginning of the stop on
@@ -109,18 +110,21 @@ class Clients:
                 self._made.append(entry.message.timestamp_ms / 1000)
             self._flusher.soon()
 
-    def _flush(self, budget: int, now: float, late: Callable[[], bool]) -> bool:
-        more = self.hub.flush(budget, now, late)
-        if not more and self._made:
-            written = self.now()
-            observe_all(self.hub.metrics, FANOUT_LAG, [written - made for made in self._made])
+    def _flush(self, budget: int, now: float, late: Callable[[], bool], tick: bool) -> bool:
+        if tick:
+            self._writing += self._made
             self._made.clear()
+        more = self.hub.flush(budget, now, late, tick)
+        if self._writing and not self.hub.writing:
+            written = self.now()
+            observe_all(self.hub.metrics, FANOUT_LAG, [written - made for made in self._writing])
+            self._writing.clear()
         return more
 
     def later(self, reader: Reader) -> None:
         """Wake a client in one of the next turns of the reactor."""
         self.hub.later(reader)
-        self._flusher.soon()
+        self._flusher.go_on()
 
     def opened(self, client: Client) -> int:
         """A client is there; returns its number, unique in this process."""

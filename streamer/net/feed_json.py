@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from twisted.web.http import CACHED
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
 from streamer.fanout.hub import Hub
@@ -37,6 +38,13 @@ BYTES_LIMIT = 1_000_000  # of events in one feed, or one event that is longer
 KEPT = 5  # seconds that caches may answer with it
 COST = 1.0  # units of work, see `Entrance.charging`: making a feed of 500 posts takes some milliseconds
 _WEB = re.compile(r"https?://\S+", re.IGNORECASE)
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*|[xi](?:-[A-Za-z0-9]{1,8})+")
+LANGUAGE_LIMIT = 35  # characters; https://www.rfc-editor.org/rfc/rfc5646#section-4.4.1
+_NO_TEXT = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0), *range(0xFFFE, 0x110000, 0x10000), *range(0xFFFF, 0x110000, 0x10000)}
+    - set(map(ord, "\t\n\r"))
+)  # control characters but white space, and what Unicode keeps from ever being a character
 
 
 class Feed(Face):
@@ -52,7 +60,7 @@ class Feed(Face):
         self._title = title
         self._home = home
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> int | bytes:
         """The feed as it is now."""
         entrance = self.entrance
         try:
@@ -71,7 +79,8 @@ class Feed(Face):
         request.setHeader(b"cache-control", b"%b, max-age=%d" % (scope, KEPT))
         request.responseHeaders.addRawHeader(b"vary", b"authorization")
         if request.setETag(b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()) is CACHED:
-            return b""
+            request.finish()  # not by returning nothing, which would tell a length; RFC 9110, section 8.6
+            return NOT_DONE_YET
         return whole(request, body)
 
     def _document(self, wish: Wish, events: Sequence[Logged]) -> dict[str, Any]:
@@ -113,11 +122,11 @@ def feed_item(event: bytes) -> dict[str, Any] | None:
     item["content_text"] = _text(data.get("text")) or _text(data.get("summary")) or _text(data.get("title")) or ""
     known = {
         "url": _link(data.get("url")),
-        "title": _text(data.get("title")),
-        "date_published": _text(data.get("created")) or _text(whole_event.get("time")),
+        "title": _line(data.get("title")),
+        "date_published": _moment(data.get("created")) or _moment(whole_event.get("time")),
         "authors": [author] if (author := _author(data.get("author") or data.get("actor"))) else None,
-        "tags": [tag for tag in _list(data.get("tags")) if _text(tag)] or None,
-        "language": _text(data.get("lang")),
+        "tags": [tag for given in _list(data.get("tags")) if (tag := _line(given))] or None,
+        "language": _language(data.get("lang")),
     }
     item |= {key: value for key, value in known.items() if value is not None}
     item["_streamer"] = {"type": type_, "topic": whole_event.get("topic")}
@@ -127,8 +136,8 @@ def feed_item(event: bytes) -> dict[str, Any] | None:
 def _author(given: Any) -> dict[str, str]:
     """Of a post an object, of a change perhaps a name alone."""
     if not isinstance(given, dict):
-        return {"name": name} if (name := _text(given)) else {}
-    found = {"name": _text(given.get("name")) or _text(given.get("handle")), "url": _link(given.get("url"))}
+        return {"name": name} if (name := _line(given)) else {}
+    found = {"name": _line(given.get("name")) or _line(given.get("handle")), "url": _link(given.get("url"))}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -145,8 +154,29 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Perhaps of several lines."""
+    return value.translate(_NO_TEXT) or None if isinstance(value, str) else None
+
+
+def _line(value: Any) -> str | None:
+    return " ".join((_text(value) or "").split()) or None
 
 
 def _link(value: Any) -> str | None:
-    return value if isinstance(value, str) and _WEB.fullmatch(value) else None
+    return value if isinstance(value, str) and _WEB.fullmatch(value) and value.isprintable() else None
+
+
+def _moment(value: Any) -> str | None:
+    """A time as https://www.rfc-editor.org/rfc/rfc3339 has it; a feed with any other is invalid for everybody."""
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return None
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return None  # such as the 30th of February
+    return value
+
+
+def _language(value: Any) -> str | None:
+    """A tag that looks as https://www.rfc-editor.org/rfc/rfc5646#section-2.1 has it."""
+    return value if isinstance(value, str) and len(value) <= LANGUAGE_LIMIT and _LANGUAGE.fullmatch(value) else None

@@ -12,10 +12,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from twisted.logger import Logger
+
 HOPS_LIMIT = 16  # proxies of ours in a row; a list that goes on behind them is not read further
 UNIX = "unix"  # among the trusted ones: whoever connects by a UNIX socket
 
 Network = IPv4Network | IPv6Network
+
+NEAR: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7"),
+    )
+)  # where whoever writes X-Forwarded-For is most likely a proxy of the operator's own
+
+
+def _within(address: str, networks: Iterable[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 class Trusted:
@@ -28,17 +42,19 @@ class Trusted:
         ValueError: one of them is none of these.
     """
 
+    log = Logger()
+
     def __init__(self, proxies: Iterable[str]) -> None:
         proxies = tuple(proxies)
         self._unix = UNIX in proxies
         self._networks: tuple[Network, ...] = tuple(ip_network(proxy) for proxy in proxies if proxy != UNIX)
+        self._warned = False
 
     def __contains__(self, address: str) -> bool:
         """Whether it is a trusted proxy's; "" is a UNIX socket's peer."""
         if not address:
             return self._unix
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._networks)
+        return _within(address, self._networks)
 
     def client(self, peer: str, headers: Sequence[str]) -> str:
         """The address that a connection counts for.
@@ -50,7 +66,17 @@ class Trusted:
         Returns:
             The peer's own, unless it is trusted and tells of another. What cannot be read ends the search there: the
             proxy that passed it on counts for it.
+
+        The first time that a peer nearby tells of others and is not trusted, the operator is warned.
         """
+        if headers and not self._warned and peer not in self and _within(peer, NEAR):
+            self._warned = True
+            self.log.warn(
+                "A peer at {peer} passes requests on (X-Forwarded-For) and [relay] trusted_proxies does not name it: "
+                "all who come through it count as one address and share its limits and rates. If it is your proxy, "
+                "add its address to trusted_proxies.",
+                peer=peer,
+            )
         found = peer
         hops = ",".join(headers).rsplit(",", HOPS_LIMIT)[-HOPS_LIMIT:]
         while hops and found in self:

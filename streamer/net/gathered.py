@@ -2,7 +2,8 @@
 """The admin endpoint of several like processes: each page is asked of all of them, at that moment, and joined.
 
 /live     answers while the supervisor's reactor turns
-/ready    200 when all of them are ready; else 503 with each one's reasons
+/ready    200 when any of them is ready, for then new clients are served; its body names those that are not, and why.
+          503 with each one's reasons when none is, or when the supervisor stops
 /metrics  all their numbers, with the label `process`, and the supervisor's own without
 /status   a list
 """
@@ -16,12 +17,13 @@ import attrs
 import msgspec
 import treq
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent
-from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_ALLOWED, SERVICE_UNAVAILABLE
+from twisted.web.client import Agent, RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_ALLOWED, OK, SERVICE_UNAVAILABLE
 from twisted.web.iweb import IAgentEndpointFactory
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -102,18 +104,22 @@ class Pages:
     _stopping: Callable[[], bool]
 
     async def ready(self) -> Answer:
-        """200 where every process says so."""
-        reasons: list[str] = ["relay: stopping"] if self._stopping() else []
+        """200 where any process says so, as the others are renewed, or start anew, behind its back."""
         answers = await self._ask("ready")
-        if not (answers or reasons):
-            reasons.append("relay: no process runs")
+        said: list[str] = []
         for member, (code, body) in answers:
-            if code != 200:
+            if code != OK:
                 lines = body.decode(errors="replace").splitlines() or [f"/ready answered {code}"]
-                reasons += [f"process {member.number}: {line}" for line in lines]
-        if not reasons:
-            return 200, b"ready\n"
-        return SERVICE_UNAVAILABLE, "".join(f"{reason}\n" for reason in reasons).encode()
+                said += [f"process {member.number}: {line}" for line in lines]
+        code = OK if any(code == OK for _, (code, _) in answers) else SERVICE_UNAVAILABLE
+        if self._stopping():
+            code = SERVICE_UNAVAILABLE
+            said.insert(0, "relay: stopping")
+        elif not answers:
+            said.append("relay: no process runs")
+        elif code == OK:
+            said.insert(0, "ready")
+        return code, "".join(f"{line}\n" for line in said).encode()
 
     async def metrics(self) -> Answer:
         """The numbers of those that answer."""
@@ -147,10 +153,18 @@ def _answered(member: Member, page: str) -> Deferred[Answer]:
         except CancelledError:
             raise
         except Exception as error:
-            sentence = f"its admin endpoint does not answer: {str(error) or type(error).__name__}"
-            return SERVICE_UNAVAILABLE, sentence.encode()
+            return SERVICE_UNAVAILABLE, f"its admin endpoint does not answer: {_why(error)}".encode()
 
     return Deferred.fromCoroutine(answer())
+
+
+def _why(error: BaseException) -> str:
+    """A phrase for an operator; Twisted's web client says of most that went wrong only that something did."""
+    while isinstance(error, RequestTransmissionFailed | ResponseFailed | ResponseNeverReceived) and error.reasons:
+        error = error.reasons[0].value
+    if isinstance(error, DeferredTimeout):
+        return f"it said nothing for {ANSWER_WITHIN:g} s"
+    return str(error) or type(error).__name__
 
 
 class _Later(Resource):

@@ -17,7 +17,7 @@ from twisted.web.server import Request, Site
 
 from streamer.net.admission import Admission, account
 from streamer.net.bodies import TIMES_READ, Bodies, Body
-from streamer.net.channel import GuardedChannel
+from streamer.net.channel import GuardedChannel, Keeping
 
 METHODS = (b"GET", b"HEAD")
 BODY_LIMIT = 65_536  # bytes of a request's body that nothing reads
@@ -155,6 +155,11 @@ class GuardedSite(Site):
         self.bodies = bodies or Bodies()
         self.shared: Collection[bytes] = ()  # paths that pages of other origins may read, and ask about beforehand
         self.admission = admission
+        self.keeping = Keeping()
+
+    def end_keeping(self) -> None:
+        """The relay stops: close connections that wait for a next request, and the others with their answers."""
+        self.keeping.end()
 
     def buildProtocol(self, addr: Any) -> Any:
         """Count a connection in; None, which closes it, where there are too many."""
@@ -162,7 +167,7 @@ class GuardedSite(Site):
         if not self.admission.arrive(address):
             return None
         channel: GuardedChannel = super().buildProtocol(addr)
-        channel.address, channel.admission = address, self.admission
+        channel.address, channel.admission, channel.keeping = address, self.admission, self.keeping
         return channel
 
     def log(self, request: Any) -> None:

@@ -27,10 +27,12 @@ SECRET_LEAST = 32  # bytes; https://www.rfc-editor.org/rfc/rfc7518#section-3.2
 RSA_LEAST = 2048  # bits; https://www.rfc-editor.org/rfc/rfc7518#section-3.3
 SET_LIMIT = 256_000  # bytes of a key set
 KEYS_LIMIT = 64  # keys of a set; of what one token may have to be tried with, where neither names its key
+TRIES_LIMIT = 10  # keys that have a name, which a token that names none is tried with
 KID_LIMIT = 256  # characters of a key's id
 AWAITED_LIMIT = 100  # ids of unknown keys remembered
 RSA_MOST = 8192  # bits, and beyond _EXPONENT_LIMIT in the exponent: a larger key only costs time at each token
 _EXPONENT_LIMIT = 2**32
+FILE = "file:"  # may stand before a path, as in `secrets`
 
 Algorithm = Literal["HS256", "RS256", "EdDSA"]
 
@@ -82,7 +84,7 @@ def public_key(pem: str) -> Key:
 
 def is_url(place: str) -> bool:
     """Whether a key set is to be fetched, and not read from a file."""
-    return "://" in place
+    return "://" in place and not place.startswith(FILE)
 
 
 def check_url(url: str) -> None:
@@ -133,9 +135,16 @@ class Keys:
         self._awaited.clear()
 
     def find(self, kid: str | None) -> tuple[Key, ...]:
-        """The keys that a token may have been signed with: the one it names, else all that have no name."""
-        named = tuple(key for key in self._set if key.kid == kid is not None)
-        return named or tuple(key for key in (*self.fixed, *self._set) if key.kid is None)
+        """The keys that a token may have been signed with: the one it names, else all that have no name.
+
+        Where it names none also those that have one, after the others: to name it is a token's choice.
+        https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4
+        """
+        named = tuple(key for key in self._set if (key.kid is not None if kid is None else key.kid == kid))
+        if kid is not None and named:
+            return named
+        unnamed = tuple(key for key in (*self.fixed, *self._set) if key.kid is None)
+        return unnamed + named
 
     def awaited(self, kid: str | None) -> bool:
         """Whether the key of a token may come with the next key set, which is asked for.

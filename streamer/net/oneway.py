@@ -21,6 +21,7 @@ from twisted.web.http import BAD_REQUEST, FORBIDDEN, NO_CONTENT, SERVICE_UNAVAIL
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
+from streamer.fanout.commands import wrong
 from streamer.fanout.grants import Grants, forbidden
 from streamer.fanout.oneway import error_facts
 from streamer.fanout.protocol import WORK_UNIT, Close, Wish
@@ -43,6 +44,8 @@ STATUS: Mapping[str, int] = {
     "slow": SERVICE_UNAVAILABLE,
     "restarting": SERVICE_UNAVAILABLE,
 }  # of ClientError.code; see `status` for "token"; all others are BAD_REQUEST
+SINCE_LIMIT = 64  # characters of a position; what is longer is none of ours
+NOWHERE = "-"  # is no position
 _KEYS = frozenset({"topics", "topic", "last", "since", "policy", "last_event_id"})
 
 
@@ -98,9 +101,7 @@ class Entrance:
         wish, more = read_query(request, own, granted or topics)
         check_granted(wish, grants)
         address = client_address(request)
-        if clients.works.of(address, clients.now()).owes(clients.now()):
-            sentence = "your requests made the relay search too much; ask again in a few seconds, for less"
-            raise ClientError("rate", sentence, retry=True)
+        clients.works.insist(address, clients.now())
         return Asked(wish, grants, address, more)
 
     def close(self) -> None:
@@ -216,13 +217,14 @@ def read_query(request: Request, own: Sequence[str] = (), topics: Sequence[str] 
     wish |= {key: single[key] for key in ("last", "policy") if key in single}
     since = _last_event_id(request) or single.get("last_event_id") or single.get("since")
     if since:
-        wish["since"] = since
+        # EventSource says what it was told last, perhaps by another server; an error would end it for good.
+        wish["since"] = since if len(since) <= SINCE_LIMIT else NOWHERE
     if not wish["topics"]:
         raise _bad("say what you want to hear, as ?topics=post.%23")
     try:
         return msgspec.convert(wish, Wish, strict=False), {key: single[key] for key in own if key in single}
     except msgspec.ValidationError as error:
-        raise _bad(f"the query is not understood: {error}") from error
+        raise _bad(f"the query is not understood: {wrong(error)}") from error
 
 
 def check_granted(wish: Wish, grants: Grants) -> None:

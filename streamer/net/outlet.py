@@ -45,12 +45,14 @@ class Outlet:
         transport: connected; use nothing but this outlet to write to it, or its own `write`.
     """
 
-    __slots__ = ("_fd", "_metrics", "_transport")
+    __slots__ = ("_below", "_fd", "_metrics", "_transport")
 
     def __init__(self, transport: Any, metrics: Metrics) -> None:
         self._transport = transport
         self._metrics = metrics
         self._fd = transport.fileno() if isinstance(transport, Connection) else -1
+        below = getattr(transport, "transport", None)  # what TLS writes to
+        self._below = transport if self._fd >= 0 else below if isinstance(below, Connection) else None
 
     def send(self, data: bytes) -> None:
         """Write the bytes after all that was written before, now if the socket takes them."""
@@ -68,10 +70,10 @@ class Outlet:
 
     def backlog(self) -> int:
         """Bytes that the socket has not taken yet; -1 where the transport does not tell."""
-        transport = self._transport
-        if self._fd < 0:
+        below = self._below
+        if below is None:
             return -1
-        return int(len(transport.dataBuffer) - transport.offset + sum(map(len, transport._tempDataBuffer)))
+        return int(len(below.dataBuffer) - below.offset + sum(map(len, below._tempDataBuffer)))
 
     def close(self) -> None:
         """The connection is over, and its descriptor may soon be another's."""

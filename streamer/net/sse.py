@@ -10,11 +10,16 @@ and an integer.
 The connection ends with the stream, and what the client sends after its request is dropped. Nothing is compressed:
 proxies hold back what they would have to compress, and events that come one by one compress badly. Who wants less
 traffic has the websocket.
+
+A browser's EventSource connects again when its stream ends, but gives up for good at any status other than 200. So
+whoever asks for an event stream, and is refused for now, is given one: when to come back, why, and the end.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 """
 
 from __future__ import annotations
 
 import random
+import re
 from typing import Any, cast
 
 from twisted.internet.interfaces import IPushProducer
@@ -30,20 +35,23 @@ from streamer.fanout.grants import insist
 from streamer.fanout.listener import Listener
 from streamer.fanout.oneway import SSE, SSE_UNCHUNKED, EventStream
 from streamer.metrics import CLOSED, HANDSHAKES
+from streamer.net.admission import AFTER_LIMIT
+from streamer.net.assets import whole
 from streamer.net.oneway import Asked, Entrance, Face
 from streamer.net.outlet import Outlet
 from streamer.net.stuck import Stuck
-from streamer.net.websocket import DEAD, PULL_BUDGET, PULLS_LIMIT, STUCK_AFTER
+from streamer.net.websocket import DEAD, PULL_BUDGET, PULLS_LIMIT, STUCK_AFTER, died
 
 FACE = "sse"  # the metrics' label
 RETRY_MS = (1_000, 5_000)  # from, to: how long a client waits before it connects again, each its own time
-RETRY_LEAST_MS = 100  # where the client's moment has come
+LATER_MS = (1_000, AFTER_LIMIT * 1_000)  # the same, where one is refused for now, as `Retry-After` would say
 IGNORED_LIMIT = 65_536  # bytes after the request that are dropped; who sends more is hung up on
 _HEADERS = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx passes on what comes, as it comes
 )
+_ACCEPTED = re.compile(rb"\s*text/event-stream\s*(?:;(?!\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)).*)?", re.IGNORECASE)
 
 
 class Events(Face):
@@ -57,9 +65,8 @@ class Events(Face):
             if request.method != b"HEAD":
                 entrance.admit_stream(asked.address)
         except ClientError as error:
-            return entrance.refuse(request, FACE, error)
-        for name, value in _HEADERS:
-            request.setHeader(name, value)
+            return self._refuse(request, error)
+        _set_headers(request)
         if request.method == b"HEAD":
             return b""
         entrance.clients.hub.metrics.add(HANDSHAKES, FACE, "accepted")
@@ -67,6 +74,25 @@ class Events(Face):
         request.write(b"")  # the head
         _hand_over(request, Stream(entrance, asked, SSE if request.clientproto == b"HTTP/1.1" else SSE_UNCHUNKED))
         return NOT_DONE_YET
+
+    def _refuse(self, request: Request, error: ClientError) -> bytes:
+        if not error.retry or request.method == b"HEAD" or not asks_for_stream(request):
+            return self.entrance.refuse(request, FACE, error)
+        self.entrance.clients.hub.metrics.add(HANDSHAKES, FACE, error.code)
+        _set_headers(request)
+        after = SSE_UNCHUNKED.retry(random.randint(*LATER_MS))  # noqa: S311 - guards nothing
+        return whole(request, after + SSE_UNCHUNKED.failed(error))
+
+
+def asks_for_stream(request: Request) -> bool:
+    """Whether a client says that it takes event streams by that name, as each EventSource does."""
+    accepted = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
+    return any(_ACCEPTED.fullmatch(part) for part in accepted.split(b","))
+
+
+def _set_headers(request: Request) -> None:
+    for name, value in _HEADERS:
+        request.setHeader(name, value)
 
 
 @implementer(IPushProducer)
@@ -115,6 +141,8 @@ class Stream(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
+        if not self.closing and died(reason):
+            self._entrance.clients.hub.metrics.add(CLOSED, DEAD)
         self.outlet.close()
         self.listener.close()
         self._entrance.clients.closed(self)
@@ -192,8 +220,9 @@ class Stream(Protocol):
         clients, transport = self._entrance.clients, cast(Any, self.transport)
         self.closing = clients.now()
         if self.expected:
-            left_ms = round((self.expected - self.closing) * 1000)
-            self.deliver(self._encoding.retry(max(RETRY_LEAST_MS, left_ms)))
+            # The client keeps this for every later attempt, so it must not be short even if it may come at once.
+            left_ms = max(0, round((self.expected - self.closing) * 1000))
+            self.deliver(self._encoding.retry(left_ms + random.randint(*RETRY_MS)))  # noqa: S311 - guards nothing
         clients.hub.metrics.add(CLOSED, str(int(code)))
         self.listener.close()
         if self._encoding.end:

@@ -25,7 +25,17 @@ from streamer.fanout.grants import SUBJECT_LIMIT, TOKEN_LIMIT, Grants, refused
 from streamer.fanout.protocol import Close
 from streamer.fanout.topics import check_pattern
 from streamer.metrics import TOKENS, Metrics
-from streamer.net.jwks import KID_LIMIT, Key, Keys, check_url, is_url, public_key, secret_key
+from streamer.net.jwks import (
+    KID_LIMIT,
+    TRIES_LIMIT,
+    Key,
+    Keys,
+    check_url,
+    is_url,
+    public_key,
+    secret_key,
+)
+from streamer.net.jwks_file import check_file
 from streamer.tables import RelayAuthSettings
 from streamer.toml_marks import Path
 
@@ -108,9 +118,15 @@ class Tokens:
         kid = header.get("kid")
         if kid is not None and not (isinstance(kid, str) and len(kid) <= KID_LIMIT):
             raise refused(f"the token names its key by no text of at most {KID_LIMIT} characters")
+        tries = 0
         for key in self._keys.find(kid):
             if key.algorithm != header.get("alg"):
                 continue
+            tries += kid is None and key.kid is not None
+            if tries > TRIES_LIMIT:
+                raise refused(
+                    f"the token must name its key (`kid`); it is signed with none of the {TRIES_LIMIT} that were tried"
+                )
             try:
                 content: bytes = _jws.decode_complete(token, key.key, [key.algorithm])["payload"]
             except jwt.PyJWTError:
@@ -172,8 +188,12 @@ def fixed_keys(settings: RelayAuthSettings) -> tuple[Key, ...]:
     return (*secret, *(public_key(pem.reveal()) for pem in settings.public_keys))
 
 
-def problems(settings: RelayAuthSettings) -> list[tuple[Path, str]]:
-    """What is wrong with `[relay.auth]`: the key's path within it, and a sentence that shows no secret."""
+def problems(settings: RelayAuthSettings, *, files: bool = True) -> list[tuple[Path, str]]:
+    """What is wrong with `[relay.auth]`: the key's path within it, and a sentence that shows no secret.
+
+    Args:
+        files: look at the key set's file, too; one who waits for it does not.
+    """
     checks: list[tuple[Path, Callable[[], object]]] = []
     if settings.secret is not None:
         checks.append((("secret",), partial(secret_key, settings.secret.reveal())))
@@ -181,6 +201,8 @@ def problems(settings: RelayAuthSettings) -> list[tuple[Path, str]]:
         checks.append((("public_keys", index), partial(public_key, pem.reveal())))
     if is_url(settings.jwks):
         checks.append((("jwks",), partial(check_url, settings.jwks)))
+    elif settings.jwks and files:
+        checks.append((("jwks",), partial(check_file, settings.jwks)))
     for name in ("anonymous_read", "anonymous_publish"):
         for index, pattern in enumerate(getattr(settings, name)):
             checks.append(((name, index), partial(check_pattern, pattern)))

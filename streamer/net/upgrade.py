@@ -99,6 +99,7 @@ class Upgrade(Leaf):
             if face == READ_ONLY_FACE:
                 wish, _ = read_query(request)
                 check_granted(wish, grants)
+                clients.works.insist(address, clients.now())
         except ClientError as error:
             self._admission.release(address)
             return self._refuse(request, error.code, status(request, error), error.message, face)

@@ -16,8 +16,10 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from streamer.errors import ClientError
@@ -45,6 +47,15 @@ PIECES_LIMIT = 32  # of a frame that comes bit by bit; each object would cost mo
 IGNORED_LIMIT = 131_072  # bytes that a client may still send after our close frame; Autobahn keeps some of them
 STUCK_AFTER = 30.0  # seconds in which a socket that is full must have been emptied
 DEAD = "1006"  # the close code that stands for an abort; RFC 6455 forbids sending it
+
+
+def died(reason: Failure) -> bool:
+    """Whether a connection broke: nobody has closed it, nor did we abort it.
+
+    A client that is gone without a word while its socket is full ends so, when TCP gives up before our own patience
+    does, see `outlet.SILENCE_LIMIT_MS`.
+    """
+    return reason.check(ConnectionDone, ConnectionAborted) is None
 
 
 @implementer(IPushProducer)
@@ -148,6 +159,8 @@ class RelayProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Any = connectionDone) -> None:
         if self.outlet is not None:
             self.outlet.close()
+            if not self.closing and died(reason):
+                self.factory.clients.hub.metrics.add(CLOSED, DEAD)
         super().connectionLost(reason)
         self.factory.admission.release(self.address)
         self.factory.admission.leave(self.channel_address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from streamer.errors import ClientError
 from streamer.fanout.bucket import Bucket
 from streamer.fanout.protocol import COMMAND_BURST, COMMAND_RATE
 
@@ -32,3 +33,13 @@ class Works:
             if len(self._accounts) > ADDRESSES_KEPT:
                 del self._accounts[next(iter(self._accounts))]
         return account
+
+    def insist(self, address: str, now: float) -> None:
+        """See that an address does not owe.
+
+        Raises:
+            ClientError: `rate`.
+        """
+        if self.of(address, now).owes(now):
+            sentence = "your requests made the relay search too much; ask again in a few seconds, for less"
+            raise ClientError("rate", sentence, retry=True)

@@ -1,8 +1,9 @@
 # -*- test-case-name: tests.unit.test_plugins -*-
 """Settings → the services of one process. Every `makeService` ends here.
 
-The bus starts first and stops last. Between them stand the roles from the browser's end to the upstream's, so that
-nothing is read before somebody can take it, and a stop drains from the upstream down.
+The bus starts first and stops last. After it comes the admin endpoint, which says to the last that, and why, the
+process is not ready; then the roles from the browser's end to the upstream's, so that nothing is read before somebody
+can take it, and a stop drains from the upstream down.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
+from twisted.application.service import IService
 from twisted.internet.threads import deferToThreadPool
 
 from streamer.bus.factory import bus_for_url
-from streamer.interfaces import IBus, IControl, IEventKind, IHydrator
+from streamer.interfaces import IBus, IEventKind, IHydrator
 from streamer.metrics import Metrics
 from streamer.net.admin import Status, Troubles, admin_site
 from streamer.net.client import UpstreamClient, agents
 from streamer.registry import find
+from streamer.services.control_while import ControlWhile
 from streamer.services.enrich import EnrichService
 from streamer.services.fatal import Fatal, ends_process
 from streamer.services.garbage import Garbage
@@ -42,28 +45,31 @@ class Process:
     sources: Sequence[str]
 
 
-def assemble(settings: Settings, reactor: Any, roles: Sequence[str], sources: Sequence[str] = ()) -> Staged:
+def assemble(
+    settings: Settings,
+    reactor: Any,
+    roles: Sequence[str],
+    sources: Sequence[str] = (),
+    first: Sequence[IService] = (),
+) -> Staged:
     """One process.
 
     Args:
         roles: of `ROLES`; with several of them the admin endpoint is that of the last.
         sources: names of the sources to follow; all of the file's where empty.
+        first: what starts before all else and stops after it.
     """
     metrics, fatal = Metrics(), ends_process(reactor)
     bus = IBus(bus_for_url(settings.bus.url.reveal(), reactor, metrics, "-".join(roles)))
+    process = Process(reactor, metrics, fatal, sources)
+    parts = {role: make(settings, bus, process) for role, make in ROLES.items() if role in roles}
     whole = Staged()
-    whole.addService(Garbage())
-    whole.addService(bus)
-    parts: dict[str, Any] = {}
-    for role in ROLES:
-        if role in roles:
-            parts[role] = ROLES[role](settings, bus, Process(reactor, metrics, fatal, sources))
-            whole.addService(parts[role])
-    endpoint = getattr(settings, roles[-1]).admin
-    control = IControl(parts["streamer"]) if "streamer" in parts else None
-    site = admin_site(metrics, *_views(bus, parts), control, settings.streamer.token, reactor)
-    setting = f"[{roles[-1]}] admin"
-    whole.addService(ListeningService("The admin endpoint", setting, endpoint, site, reactor, fatal))
+    control = ControlWhile(lambda: bool(whole.running), parts["streamer"]) if "streamer" in parts else None
+    site = admin_site(metrics, *_views(bus, parts, whole), control, settings.streamer.token, reactor)
+    endpoint, setting = getattr(settings, roles[-1]).admin, f"[{roles[-1]}] admin"
+    admin = ListeningService("The admin endpoint", setting, endpoint, site, reactor, fatal)
+    for service in (*first, Garbage(), bus, admin, *parts.values()):
+        whole.addService(service)
     return whole
 
 
@@ -120,10 +126,12 @@ ROLES: dict[str, Callable[[Settings, IBus, Process], Any]] = {
 }
 
 
-def _views(bus: IBus, parts: dict[str, Any]) -> tuple[Status, Troubles]:
+def _views(bus: IBus, parts: dict[str, Any], whole: Staged) -> tuple[Status, Troubles]:
     def troubles() -> list[str]:
         found = [] if bus.ready else [f"bus: {bus.status}"]
-        return found + [trouble for part in parts.values() for trouble in part.troubles()]
+        found += [trouble for part in parts.values() for trouble in part.troubles()]
+        # A stop goes through the parts one after the other; those whose turn has not come know nothing of it.
+        return found or ([] if whole.running else ["process: stopping"])
 
     def status() -> dict[str, Any]:
         said = {role: part.status() for role, part in parts.items()}

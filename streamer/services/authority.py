@@ -21,6 +21,7 @@ from streamer.fanout.grants import Authority
 from streamer.metrics import Metrics
 from streamer.net.client import UpstreamClient
 from streamer.net.jwks import Keys, KeySet, is_url, key_set
+from streamer.net.jwks_file import file_path
 from streamer.net.tokens import Tokens, fixed_keys, problems
 from streamer.services.alarm import Alarm
 from streamer.services.key_places import ASK_EVERY, KeySetFile, KeySetPlace, KeySetUrl
@@ -46,7 +47,7 @@ class AuthorityService(Service):
     def __init__(
         self, settings: RelayAuthSettings, client: UpstreamClient, clock: IReactorTime, metrics: Metrics
     ) -> None:
-        if wrong := problems(settings):
+        if wrong := problems(settings, files=False):
             raise ConfigurationError([sentence for _, sentence in wrong])
         self._name = settings.jwks
         self._clock = clock
@@ -142,4 +143,4 @@ class AuthorityService(Service):
 def _place(written: str, client: UpstreamClient) -> KeySetPlace | None:
     if not written:
         return None
-    return KeySetUrl(written, client) if is_url(written) else KeySetFile(written)
+    return KeySetUrl(written, client) if is_url(written) else KeySetFile(file_path(written))

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import Protocol
 
 import attrs
@@ -18,6 +16,7 @@ from twisted.web.http import PotentialDataLoss
 from streamer.net import failures
 from streamer.net.client import UpstreamClient
 from streamer.net.jwks import SET_LIMIT
+from streamer.net.jwks_file import Stamp, read_file
 from streamer.upstream import Request
 
 FILE_EVERY = 5.0  # seconds between looks at a file
@@ -42,29 +41,17 @@ class KeySetPlace(Protocol):
 
 @attrs.define
 class KeySetFile:
-    """A key set in a file; small, on a local disk, and read in the reactor's thread."""
+    """A key set in a file, read in the reactor's thread."""
 
     path: str
     every: float = FILE_EVERY
     again: float = FILE_EVERY
-    _stamp: tuple[int, ...] = ()
+    _stamp: Stamp = ()
 
     async def look(self) -> bytes | None:
         """See `KeySetPlace`."""
-        try:
-            # Not blocking, should it be a pipe.
-            with open(self.path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-                status = os.fstat(file.fileno())
-                stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
-                if stamp == self._stamp:
-                    return None
-                if not stat.S_ISREG(status.st_mode):
-                    raise ValueError("it is no regular file")
-                content = file.read(SET_LIMIT + 1)
-        except OSError as error:
-            self._stamp = ()
-            raise ValueError(f"it cannot be read: {error.strerror or error}") from error
-        self._stamp = stamp
+        known, self._stamp = self._stamp, ()
+        self._stamp, content = read_file(self.path, known)
         return content
 
 

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.python import usage
 
 from streamer import settings
 from streamer.bus.factory import check_url
+from streamer.endpoints import not_handed
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
 from streamer.net import tokens
 from streamer.net.forwarded import Trusted
+from streamer.net.listen import Place
 from streamer.tables import Settings
 from streamer.toml_marks import Path
 
 
 def read(path: str, *, alone: bool = False) -> Settings:
     """Load a configuration and check what only lower rooms can: `twistd … -c` and `streamer check` both call it.
+
+    Whether systemd has handed over a socket is not asked, for a check is made outside the unit.
 
     Args:
         alone: it is for one of several processes, which only meet at a broker.
@@ -34,6 +38,7 @@ def read(path: str, *, alone: bool = False) -> Settings:
             raise ValueError("'memory:' joins nothing between processes; use twistd pipeline, or an amqp:// URL")
     except ValueError as error:
         raise ConfigurationError([found.problem(("bus", "url"), f"bus.url: {error}")]) from error
+    check_processes(found)
     wrong: list[tuple[Path, str]] = [
         (("auth", *path), sentence) for path, sentence in tokens.problems(found.relay.auth)
     ]
@@ -41,6 +46,55 @@ def read(path: str, *, alone: bool = False) -> Settings:
     if wrong:
         raise ConfigurationError([found.problem(("relay", *path), sentence) for path, sentence in wrong])
     return found
+
+
+def check_processes(settings: Settings) -> None:
+    """See that `[relay] processes` goes together with `listen`, and with the bus.
+
+    Raises:
+        ConfigurationError: with the place of what is to change.
+    """
+    if settings.relay.processes == 1:
+        return
+    try:
+        Place.of(settings.relay.listen)
+    except ValueError as error:
+        raise ConfigurationError([settings.problem(("relay", "listen"), f"relay.listen: {error}")]) from error
+    if check_url(settings.bus.url.reveal()) is None:
+        raise _one_process(settings, "several relays meet at a broker; name one in [bus] url, or")
+
+
+def check_pipeline(settings: Settings) -> None:
+    """See that one process can be all that the file says.
+
+    Raises:
+        ConfigurationError: it asks for several relays.
+    """
+    if settings.relay.processes > 1:
+        raise _one_process(settings, "the pipeline is one process; run twistd relay for several, or")
+
+
+def check_sockets(settings: Settings, listens: Iterable[tuple[str, str]]) -> None:
+    """See that this process has the sockets that systemd is to hand over.
+
+    Args:
+        listens: table and key of what it listens on.
+
+    Raises:
+        ConfigurationError: with the place of each that is missing.
+    """
+    missing = []
+    for table, key in listens:
+        sentence = not_handed(getattr(getattr(settings, table), key))
+        if sentence is not None:
+            missing.append(settings.problem((table, key), f"{table}.{key}: {sentence}"))
+    if missing:
+        raise ConfigurationError(missing)
+
+
+def _one_process(settings: Settings, why: str) -> ConfigurationError:
+    sentence = f"relay.processes: {why} set [relay] processes = 1"
+    return ConfigurationError([settings.problem(("relay", "processes"), sentence)])
 
 
 def _no_proxies(written: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
@@ -57,6 +111,7 @@ class Options(usage.Options):
     """Options of `twistd enrich` and `relay`."""
 
     alone = True  # one of several processes
+    endpoints: tuple[tuple[str, str], ...] = (("enrich", "admin"),)  # what it listens on: table, key
     optParameters = [["config", "c", "conf/streamer.toml", "Configuration file (TOML)."]]
 
     settings: Settings
@@ -65,19 +120,36 @@ class Options(usage.Options):
         """Read the file; end the process with exit code 78 and no traceback where it is wrong."""
         try:
             self.settings = read(self["config"], alone=self.alone)
+            self.check_fit()
         except ConfigurationError as error:
             print(error, file=sys.stderr)
             raise SystemExit(EXIT_CONFIGURATION) from None
+
+    def check_fit(self) -> None:
+        """See that this process can do what the file says.
+
+        Raises:
+            ConfigurationError: it cannot, though the file may be good for another.
+        """
+        check_sockets(self.settings, self.endpoints)
 
 
 class PipelineOptions(Options):
     """Options of `twistd pipeline`."""
 
     alone = False
+    endpoints = (("relay", "listen"), ("streamer", "admin"))
+
+    def check_fit(self) -> None:
+        """As for all, and its relay is one of its parts."""
+        check_pipeline(self.settings)
+        Options.check_fit(self)
 
 
 class StreamerOptions(Options):
     """Options of `twistd streamer`; each `--source` names one, all of the file's without it."""
+
+    endpoints = (("streamer", "admin"),)
 
     def __init__(self) -> None:
         usage.Options.__init__(self)

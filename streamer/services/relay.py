@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -181,8 +181,9 @@ class RelayService(Service):
         if starting is not None:
             starting.cancel()
         listening, self._listening = self._listening, None
-        if listening is not None:
-            await maybeDeferred(listening.stopListening)
+        deaf = succeed(None) if listening is None else maybeDeferred(listening.stopListening)
+        self._site.end_keeping()  # not before: who finds a connection closed makes a new one, which was to come here
+        await deaf
         await self._clients.stop(self._settings.drain, self._jitter)  # served until they leave
         self._upkeep.stop()
         await self._cold.stop()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from functools import partial
@@ -11,11 +12,12 @@ from typing import Any
 import attrs
 import msgspec
 from twisted.internet.endpoints import quoteStringArgument
+from twisted.logger import Logger
 
-from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+from streamer.errors import ConfigurationError
 from streamer.metrics import Metrics
 from streamer.net.gathered import gathered_site
-from streamer.net.listen import Place, SharedPorts
+from streamer.net.listen import SharedPorts
 from streamer.services import options as common
 from streamer.services.assembly import assemble
 from streamer.services.fatal import ends_process
@@ -24,12 +26,15 @@ from streamer.services.listening import ListeningService
 from streamer.services.relay_fleet import Command, FleetService
 from streamer.services.staged import Staged
 from streamer.services.tether import Tether
-from streamer.tables import Settings
+from streamer.tables import RelaySettings, Settings
 
 __all__ = ["Options", "makeService"]
 
 KEPT = ("processes", "listen", "admin")  # what the supervisor goes by for as long as it runs
 TWISTD = "from twisted.scripts.twistd import run; run()"
+SPARE = 1.25  # of a process's equal share; the kernel deals connections out by chance, and one may be away
+
+_log = Logger()
 
 
 class Options(common.Options):
@@ -40,27 +45,10 @@ class Options(common.Options):
         ["socket", "", "", "UNIX socket of that process's admin endpoint."],
     ]
 
-    def postOptions(self) -> None:
-        """As for all, and several processes must be able to share the port."""
-        common.Options.postOptions(self)
-        try:
-            check_processes(self.settings)
-        except ConfigurationError as error:
-            print(error, file=sys.stderr)
-            raise SystemExit(EXIT_CONFIGURATION) from None
-
-
-def check_processes(settings: Settings) -> None:
-    """See that `[relay] processes` and `listen` go together.
-
-    Raises:
-        ConfigurationError: with the place of `listen`.
-    """
-    if settings.relay.processes > 1:
-        try:
-            Place.of(settings.relay.listen)
-        except ValueError as error:
-            raise ConfigurationError([settings.problem(("relay", "listen"), f"relay.listen: {error}")]) from error
+    def check_fit(self) -> None:
+        """As for all; but the file's admin endpoint is not that of one of several."""
+        self.endpoints = (("relay", "listen"),) if self["process"] else (("relay", "listen"), ("relay", "admin"))
+        common.Options.check_fit(self)
 
 
 def check_renewal(running: Settings, config: str) -> None:
@@ -70,7 +58,6 @@ def check_renewal(running: Settings, config: str) -> None:
         ConfigurationError: they could not; or something has changed that is the supervisor's.
     """
     found = common.read(config, alone=True)
-    check_processes(found)
     changed = [key for key in KEPT if getattr(found.relay, key) != getattr(running.relay, key)]
     if changed:
         sentence = "relay.{0}: has changed; that takes a restart, not a reload"
@@ -85,17 +72,28 @@ def makeService(options: Options) -> Staged:
         return child(options.settings, options["socket"], reactor)
     if options.settings.relay.processes > 1:
         return supervisor(options.settings, os.path.abspath(options["config"]), reactor)
-    return assemble(options.settings, reactor, ["relay"])
+    return assemble(options.settings, reactor, ["relay"], first=[Hangup(reactor, _nobody_takes_over)])
 
 
 def child(settings: Settings, path: str, reactor: Any) -> Staged:
     """One relay of several: it stops with its supervisor, and leaves SIGHUP to it."""
     admin = f"unix:{quoteStringArgument(path)}:mode=600:lockfile=0"
-    relay = msgspec.structs.replace(settings.relay, admin=admin)
-    whole = assemble(attrs.evolve(settings, relay=relay), SharedPorts(reactor), ["relay"])
+    relay = msgspec.structs.replace(share(settings.relay), admin=admin)
+    own = attrs.evolve(settings, relay=relay)
+    whole = assemble(own, SharedPorts(reactor), ["relay"], first=[Hangup(reactor, lambda: None)])
     whole.addService(Tether(reactor, lambda: _left_alone(reactor, path)))
-    whole.addService(Hangup(reactor, lambda: None))
     return whole
+
+
+def share(relay: RelaySettings) -> RelaySettings:
+    """The limits of one of several processes.
+
+    Those of an address stay as they are: its connections may all be dealt to one process, and people who share an
+    address must not be refused for that.
+    """
+    part = SPARE / relay.processes
+    clients = min(relay.clients, math.ceil(relay.clients * part))
+    return msgspec.structs.replace(relay, clients=clients, handshakes=min(relay.handshakes, relay.handshakes * part))
 
 
 def child_command(config: str) -> Command:
@@ -117,9 +115,13 @@ def supervisor(settings: Settings, config: str, reactor: Any) -> Staged:
     site = gathered_site(fleet.members, metrics, lambda: fleet.stopping, reactor)
     admin = ListeningService("The admin endpoint", "[relay] admin", settings.relay.admin, site, reactor, fatal)
     whole = Staged()
-    for service in (admin, fleet, Hangup(reactor, fleet.renew)):
+    for service in (Hangup(reactor, fleet.renew), admin, fleet):  # a SIGHUP while it stops must not end it either
         whole.addService(service)
     return whole
+
+
+def _nobody_takes_over() -> None:
+    _log.warn("SIGHUP: one process has nobody to take its clients; restart it instead")
 
 
 def _left_alone(reactor: Any, path: str) -> None:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from streamer.net.relay_following import Following
 from streamer.net.relay_frames import Lag, Subscribed
-from streamer.policy.event_line import line, local_time
-from streamer.policy.terminal import harmless
+from streamer.policy.event_line import line
 
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")  # JSON may hold them between its tokens, and means nothing by them
 
 REASONS = {
     "expired": "the relay does not remember that far back",
-    "unknown": "the position is of another log",
+    "unknown": "the position is of another log, or the relay is older than this program and knows no times",
 }
 
 
@@ -31,7 +29,6 @@ class Tail:
     Args:
         write: takes whole lines for stdout.
         say: takes a sentence for stderr.
-        following: what is read; tells how far back a time could be served.
         as_json: print events as they came instead of lines for people.
         count: end after so many events; 0 never does.
     """
@@ -39,11 +36,9 @@ class Tail:
     url: str
     write: Callable[[bytes], None]
     say: Callable[[str], None]
-    following: Following
     as_json: bool = False
     count: int = 0
     _shown: int = 0
-    _reach_told: bool = False
 
     def connected(self, facts: Subscribed) -> None:
         """See `net.relay_reader.Listener`."""
@@ -60,7 +55,6 @@ class Tail:
             Enough: that was the last one.
             OSError: they could not be written.
         """
-        self._say_reach()
         left = self.count - self._shown if self.count else len(bodies)
         shown = bodies[:left]
         self.write(b"".join(self._line(body) for body in shown))
@@ -80,10 +74,3 @@ class Tail:
         if self.as_json:
             return body.translate(LINE_ENDS) + b"\n"
         return line(body).encode(errors="replace") + b"\n"
-
-    def _say_reach(self) -> None:
-        reach = self.following.reach
-        if reach is not None and not self._reach_told:
-            self._reach_told = True
-            last = self.following.last
-            self.say(harmless(f"the relay's last {last} matching events reach back to {local_time(reach)} only"))

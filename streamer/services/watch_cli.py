@@ -7,6 +7,7 @@ needs the reactor is imported inside a command, so that `--help` stays quick.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -24,19 +25,23 @@ RELAY = "ws://127.0.0.1:8080/ws"
 ADMINS = ("http://127.0.0.1:8181", "http://127.0.0.1:8182", "http://127.0.0.1:8183")
 TOPICS_LIMIT = 20  # patterns; `fanout.protocol.TOPICS_IN_LIMIT`, which a test compares
 LAST_LIMIT = 500  # events; `fanout.protocol.LAST_LIMIT`, as above
+AGO_LIMIT = 86_400  # seconds; `fanout.arrivals.AGO_LIMIT`, as above
 UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 POSITION = re.compile(r"v[0-9]+\.\S+")
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])")
 
 
-def _since(ctx: click.Context, param: click.Parameter, written: str | None) -> str | float | None:
-    """A position, or a time in seconds."""
+def _since(ctx: click.Context, param: click.Parameter, written: str | None) -> str | None:
+    """A position, or a time, as the relay understands them."""
     if written is None or POSITION.fullmatch(written):
         return written
     match = DURATION.fullmatch(written)
     if match is None:
         raise click.BadParameter(f"{written!r} is neither a time such as 30s, 5m or 2h nor a position such as v1.…")
-    return float(match[1]) * UNITS[match[2]]
+    seconds = math.ceil(float(match[1]) * UNITS[match[2]])
+    if seconds > AGO_LIMIT:
+        raise click.BadParameter(f"{written} is too long ago; {AGO_LIMIT // 3_600}h are allowed")
+    return f"{seconds}s"
 
 
 @click.command()
@@ -46,9 +51,13 @@ def _since(ctx: click.Context, param: click.Parameter, written: str | None) -> s
     "--since",
     callback=_since,
     metavar="TIME|POSITION",
-    help=f"Begin so long ago (30s, 5m, 2h), as far as the last {LAST_LIMIT} events reach, or after a position.",
+    help="Begin with what came to the relay so long ago (30s, 5m, 2h), as far as it remembers, or after a position.",
 )
-@click.option("--last", type=click.IntRange(0, LAST_LIMIT), help="Begin with so many recent events.")
+@click.option(
+    "--last",
+    type=click.IntRange(0, LAST_LIMIT),
+    help="Begin with so many recent events; beside --since, only where that cannot be had.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each CloudEvent on a line, exactly as received.")
 @click.option("--token", envvar="STREAMER_TOKEN", help="JWT for the relay: '$NAME', 'file:/path' or the token itself.")
 @click.option("--count", type=click.IntRange(1), help="End after so many events.")
@@ -57,7 +66,7 @@ def tail(
     ctx: click.Context,
     patterns: Sequence[str],
     url: str,
-    since: str | float | None,
+    since: str | None,
     last: int | None,
     as_json: bool,
     token: str | None,
@@ -79,8 +88,6 @@ def tail(
         url, patterns = patterns[0], patterns[1:]
     if not 1 <= len(patterns) <= TOPICS_LIMIT:
         raise click.UsageError(f"give 1 to {TOPICS_LIMIT} patterns, such as 'post.#'; '#' alone is everything")
-    if isinstance(since, float) and last is not None:
-        raise click.UsageError("--last goes with a position only; a --since that is a time asks for all there is")
     secret = _secret(token)
     try:
         address = relay_address.read(url)
@@ -89,9 +96,8 @@ def tail(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     foreground = _foreground(ctx)
-    not_before = foreground.reactor.seconds() - since if isinstance(since, float) else None
-    following = Following(Wish(tuple(patterns), last, since if isinstance(since, str) else None, not_before), secret)
-    listener = Tail(address.url, foreground.write, _say, following, as_json, count or 0)
+    following = Following(Wish(tuple(patterns), last, since), secret)
+    listener = Tail(address.url, foreground.write, _say, as_json, count or 0)
     endpoint = ctx.obj.connects(address) if ctx.obj else address.endpoint(foreground.reactor)
     rejoin = Rejoin(random.uniform)  # spreads reconnects, guards nothing
     reader = RelayReader(

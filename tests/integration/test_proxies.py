@@ -225,6 +225,36 @@ def test_stopped_relay(site: Site) -> None:
         assert 0 < len(moved) < 10, "both relays had clients"
 
 
+def asked(site: Site, **headers: str) -> tuple[int, str, bytes]:
+    """The status, type and first line of the answer to who asks for events."""
+    stream = Stream(site, "/events?topics=%23", **headers)
+    try:
+        return stream.answer.status, stream.answer.headers["content-type"], stream.answer.readline()
+    finally:
+        stream.close()
+
+
+def test_stopped_relays(site: Site) -> None:
+    """Whoever asks as an EventSource does, which gives up at any status but 200, is never told another: neither when a
+    relay stops to which the proxy keeps connections, nor when none is left. Others are told the truth.
+    """
+    for _ in range(20):
+        assert get(f"{site.url}/config.json")[0] == 200  # connections that the proxy keeps
+    came: list[tuple[int, str, bytes]] = []
+    stopping = threading.Thread(target=site.relays[0].stop)
+    stopping.start()
+    while stopping.is_alive() or len(came) < 50:
+        came.append(asked(site, Accept="text/event-stream"))
+    stopping.join()
+    assert [one for one in came if one[0] != 200 or not one[2].startswith(b"retry: ")] == []
+    site.relays[1].stop()
+    time.sleep(2)  # HAProxy has looked for them
+    status, kind, line = asked(site, Accept="text/event-stream")
+    assert (status, kind) == (200, "text/event-stream")
+    assert 1000 <= int(line.removeprefix(b"retry: ")) <= 10_000
+    assert asked(site, Accept="*/*")[0] == 503
+
+
 def test_server_sent_events(site: Site) -> None:
     """Each event is there before the next is published, also for one who would take gzip; silence is outlived."""
     with contextlib.ExitStack() as stack:

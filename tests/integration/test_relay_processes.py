@@ -46,6 +46,11 @@ def pids(admin: int) -> dict[int, int]:
     return {one["process"]: one["pid"] for one in found if one["pid"] is not None}
 
 
+def until_all_ready(relays: Program, admin: int) -> None:
+    """Wait for every process; /ready itself is content with one."""
+    relays.until(lambda: get(f"http://127.0.0.1:{admin}/ready") == (200, b"ready\n"), "readiness of all")
+
+
 def held(admin: int) -> dict[int, int]:
     """Websockets by process."""
     found = {1: 0, 2: 0}
@@ -67,7 +72,7 @@ class TestProcesses:
         """One of two is killed: its clients go on where they were, the other's notice nothing, a successor comes."""
         page, admin = free_ports(2)
         with relay(tmp_path, "relay", rabbit_url, page, admin, SETTINGS) as relays:
-            relays.until_ready(admin)
+            until_all_ready(relays, admin)
             before = pids(admin)
             events = Events(rabbit_url, RATE)
             with contextlib.closing(events), crowd(page) as clients:
@@ -79,7 +84,7 @@ class TestProcesses:
                 assert min(share.values()) >= CLIENTS // 10, f"the kernel deals connections out: {share}"
                 os.kill(before[1], signal.SIGKILL)
                 relays.until(lambda: pids(admin).get(1) not in (None, before[1]), "successor")
-                relays.until_ready(admin)
+                until_all_ready(relays, admin)
                 until(lambda: sum(held(admin).values()) == CLIENTS, "clients that came back")
                 clients.assert_whole(events.finish())
                 moved = [one for one in clients.followers if one.welcomes > 1]
@@ -94,20 +99,27 @@ class TestProcesses:
         """SIGHUP renews them one after the other under load; nobody loses anything, and one is always there."""
         page, admin = free_ports(2)
         with relay(tmp_path, "relay", rabbit_url, page, admin, SETTINGS) as relays:
-            relays.until_ready(admin)
+            until_all_ready(relays, admin)
             before = pids(admin)
             events = Events(rabbit_url, RATE)
             with contextlib.closing(events), crowd(page) as clients:
                 clients.until(lambda one: one.welcomes, "subscription")
                 events.start()
                 clients.until(lambda one: one.seen, "events")
+                reasons: set[bytes] = set()
                 relays.process.send_signal(signal.SIGHUP)
 
                 def renewed() -> bool:
                     assert get(f"http://127.0.0.1:{page}/status.json")[0] in (200, 0)  # 0: caught by a closing port
+                    ready, said = get(f"http://127.0.0.1:{admin}/ready")
+                    assert ready == 200, f"nobody need take the relay out of a balancer: {ready} {said!r}"
+                    assert b"Failure" not in said
+                    reasons.update(said.splitlines())
                     return "All relays are renewed" in relays.said()
 
                 relays.until(renewed, "renewal")
+                for number in (b"1", b"2"):
+                    assert b"process %b: relay: stopping; its clients are being sent away" % number in reasons
                 clients.assert_whole(events.finish())
             after = pids(admin)
             assert {*after} == {1, 2}
@@ -124,7 +136,7 @@ class TestProcesses:
         page, admin = free_ports(2)
         folders = set(Path("/tmp").glob("streamer-relay-*"))  # noqa: S108 - where the supervisor makes its folder
         with relay(tmp_path, "relay", rabbit_url, page, admin, SETTINGS) as relays:
-            relays.until_ready(admin)
+            until_all_ready(relays, admin)
             children = pids(admin)
             relays.process.kill()
             relays.process.wait()
@@ -137,7 +149,7 @@ class TestProcesses:
         """A process that dies again and again is started ever more slowly; /ready says so, the other serves."""
         page, admin = free_ports(2)
         with relay(tmp_path, "relay", rabbit_url, page, admin, SETTINGS) as relays:
-            relays.until_ready(admin)
+            until_all_ready(relays, admin)
             killed: list[int | None] = [None]
             for _ in range(3):
                 pid = relays.until(lambda: (now := pids(admin).get(1)) not in killed and now, "another process")
@@ -145,9 +157,29 @@ class TestProcesses:
                 killed.append(pid)
             relays.until(lambda: "starts in 1 s" in relays.said(), "back-off")
             status, said = get(f"http://127.0.0.1:{admin}/ready")
-            assert status == 503
-            assert b"process 1: it ended by signal 9" in said
+            assert status == 200, "the other serves whoever comes"
+            assert said.startswith(b"ready\nprocess 1: it ended by signal 9")
             assert get(f"http://127.0.0.1:{page}/status.json")[0] == 200
+            assert relays.stop() in STOPPED
+
+    def test_limits(self, rabbit_url: str, tmp_path: Path) -> None:
+        """`clients` is divided, a quarter more for each process: 25 of 40 here; all places are found in time."""
+        page, admin = free_ports(2)
+        with relay(tmp_path, "relay", rabbit_url, page, admin, f"{SETTINGS}\nclients = 40") as relays:
+            until_all_ready(relays, admin)
+            with crowd(page, 80):
+                most = {1: 0, 2: 0}
+
+                def full() -> bool:
+                    now = held(admin)
+                    most.update((number, max(most[number], now[number])) for number in most)
+                    return sum(now.values()) >= 50
+
+                relays.until(full, "full relay")
+                end = time.monotonic() + 1.0  # those that were refused try again ten times
+                while time.monotonic() < end:
+                    full()
+                assert most == {1: 25, 2: 25}
             assert relays.stop() in STOPPED
 
     def test_taken_port(self, tmp_path: Path) -> None:
@@ -161,6 +193,27 @@ class TestProcesses:
         assert "Change [relay] listen" in relays.said()
         assert "Traceback" not in relays.said()
         assert "runs, pid" not in relays.said()
+
+
+def test_hangup_alone(rabbit_url: str, tmp_path: Path) -> None:
+    """A single process survives SIGHUP, also while it drains; its clients notice nothing."""
+    page, admin = free_ports(2)
+    with relay(tmp_path, "relay", rabbit_url, page, admin, "drain = 1.0") as alone:
+        alone.until_ready(admin)
+        events = Events(rabbit_url, RATE)
+        with contextlib.closing(events), crowd(page, 4) as clients:
+            clients.until(lambda one: one.welcomes, "subscription")
+            events.start()
+            alone.process.send_signal(signal.SIGHUP)
+            sentence = "SIGHUP: one process has nobody to take its clients; restart it instead"
+            alone.until(lambda: sentence in alone.said(), "sentence")
+            clients.until(lambda one: len(one.seen) > 20, "events")
+            clients.assert_whole(events.finish())
+            assert all(one.welcomes == 1 for one in clients.followers)
+            alone.process.send_signal(signal.SIGTERM)
+            alone.until(lambda: get(f"http://127.0.0.1:{admin}/ready")[0] == 503, "drain")
+            alone.process.send_signal(signal.SIGHUP)
+            assert alone.process.wait(DEADLINE) in STOPPED
 
 
 class TestInheritedSocket:
@@ -213,3 +266,18 @@ def test_unshareable(listen: str, sentence: str, tmp_path: Path) -> None:
         assert program.process.wait(DEADLINE) == 78
     assert "x.toml:5:1: relay.listen: " in program.said()
     assert sentence in program.said()
+
+
+def test_no_socket(tmp_path: Path) -> None:
+    """A socket that systemd would hand over passes a check; a relay without it ends with a sentence that names it."""
+    (tmp_path / "x.toml").write_text(
+        '[bus]\nurl = "amqp://127.0.0.1/"\n[relay]\nlisten = "systemd:domain=INET:name=relay"\n'
+    )
+    checked = subprocess.run(
+        [str(BIN / "streamer"), "check", "x.toml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    with Program(tmp_path, "relay", "twistd", "-n", "--pidfile", "", "relay", "-c", "x.toml") as program:
+        assert program.process.wait(DEADLINE) == 78
+    assert "x.toml:4:1: relay.listen: systemd handed over no socket named 'relay'; start the unit" in program.said()
+    assert "Traceback" not in program.said()

@@ -101,7 +101,13 @@ def test_restart(rabbit_url: str, tmp_path: Path) -> None:
 
         began = time.time()
         old.process.send_signal(signal.SIGTERM)
-        old.until(lambda: get(f"http://127.0.0.1:{first}/ready")[0] != 200, "end of its readiness", deadline=1.0)
+        status, said = old.until(
+            lambda: (found := get(f"http://127.0.0.1:{first}/ready"))[0] != 200 and found, "drain", deadline=1.0
+        )
+        assert (status, b"relay: stopping; its clients are being sent away" in said) == (503, True), (status, said)
+        left = numbers(first, "streamer_clients")['face="websocket"']
+        assert 0 < left <= share, "how many are left can be seen while it drains"
+        old.until(lambda: numbers(first, "streamer_clients")['face="websocket"'] < left, "client that leaves")
         assert old.process.wait(DEADLINE) in STOPPED
         assert time.time() - began < DRAIN + 3
         assert "Traceback" not in old.said()

@@ -117,12 +117,32 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(1, len(self.got))
 
     def test_text_that_is_none(self) -> None:
-        """Names and values that are no UTF-8 come as text that no topic matches, and break nothing."""
+        """Names that are no UTF-8 come as text that no topic matches, such values of headers not at all."""
         frames = delivery(1, False, "a", {"message_id": "idid", "headers": {"x": "abcd"}}, b"x", 9)
         self.deliveries.feed(frames.replace(b"idid", b"i\xff\xfed").replace(b"abcd", b"a\xff\xfed"))
         ((_, properties, _),) = self.got
         self.assertEqual("i\udcff\udcfed", properties.message_id)
-        self.assertEqual({"x": b"a\xff\xfed"}, properties.headers)
+        self.assertEqual({}, properties.headers)
+
+    def test_headers_that_cannot_be_read(self) -> None:
+        """A header of somebody else's that nobody can decode is left out; the others, and the message, come."""
+        known = spec.BasicProperties(headers={"a": 1, "z": "last"})
+        table = b"".join(known.encode())[2:]
+        for bad in (
+            b"T" + b"\xff" * 8,
+            b"D\xff" + b"\0" * 4,
+            b"F" + (3).to_bytes(4, "big") + b"\xff\xff\xff",
+            b"d" + b"\xff" * 8,
+        ):
+            self.setUp()
+            rows = b"\x03bad" + bad + table[4:]
+            header = (60 << 16).to_bytes(4, "big") + (1).to_bytes(8, "big") + (1 << 13).to_bytes(2, "big")
+            payload = header + len(rows).to_bytes(4, "big") + rows
+            method = frame.Method(1, spec.Basic.Deliver("t", 1, False, "e", "k")).marshal()
+            content = b"\x02\x00\x01" + len(payload).to_bytes(4, "big") + payload + b"\xce"
+            self.deliveries.feed(method + content + frame.Body(1, b"x").marshal())
+            ((_, properties, body),) = self.got
+            self.assertEqual((1, "last", b"x"), (properties.headers["a"], properties.headers["z"], body))
 
     def test_nonsense(self) -> None:
         """Bytes that are no frames, or frames out of turn, are an error and not a guess."""

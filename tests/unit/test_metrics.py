@@ -41,7 +41,7 @@ class MetricsTests(SynchronousTestCase):
         metrics.add(m.CLOSED, "x", by=2)
         metrics.add(m.DELIVERED, by=12345678)
         self.assertEqual(
-            "# HELP streamer_client_closes_total Connections the relay closed.\n"
+            "# HELP streamer_client_closes_total Connections the relay closed; 1006: those that broke.\n"
             "# TYPE streamer_client_closes_total counter\n"
             'streamer_client_closes_total{code="a\\"b\\\\c\\n"} 1\n'
             'streamer_client_closes_total{code="x"} 2\n'

@@ -71,6 +71,54 @@ class ItemTests(FacesTestCase):
             with self.subTest(url=url):
                 self.assertEqual((None, [{"name": "x"}]), (item.get("url"), item["authors"]))
 
+    def test_times(self) -> None:
+        """A time is as RFC 3339 has it: the post's, else the event's own, else none."""
+        own = "2026-11-21T04:00:00Z"
+        for given in (POST["created"], "2026-02-28T23:59:59+05:30", "2026-11-21T04:00:00.123456789Z"):
+            with self.subTest(given=given):
+                item = feed_item(event("streamer.post", {"created": given}, time=own))
+                self.assertEqual(given, item["date_published"])
+        for given in (
+            "yesterday",
+            "2026-13-99T99",
+            "2026-02-30T00:00:00Z",
+            "2026-11-21",
+            "2026-11-21 04:00:00Z",
+            "2026-11-21T04:00:00",
+            "2026-11-21T04:00:00+99:00",
+            "2026-W47-6T04:00:00Z",
+            "٢٠٢٦-11-21T04:00:00Z",
+            "2026-11-21T04:00:00Z\n",
+            7,
+        ):
+            with self.subTest(given=given):
+                item = feed_item(event("streamer.post", {"created": given}, time=own))
+                self.assertEqual(own, item["date_published"])
+                self.assertNotIn("date_published", feed_item(event("streamer.post", {"created": given}, time="now")))
+
+    def test_languages(self) -> None:
+        """A language is given where it looks like a tag."""
+        for given in ("en", "und", "zh-Hant-TW", "sl-rozaj-biske-1994", "x-klingon"):
+            self.assertEqual(given, feed_item(event("streamer.post", {"lang": given}))["language"])
+        for given in ("", "e", "en_US", "en-", "english language", "en\n", "é", "en" + "-abcd" * 9, 7):
+            with self.subTest(given=given):
+                self.assertNotIn("language", feed_item(event("streamer.post", {"lang": given})))
+
+    def test_control_characters(self) -> None:
+        """None comes through; a text keeps its lines, a title, name or tag has one."""
+        post = {
+            "text": "a\u0000b\n\tc\u009f\ufffe\U0010ffff",
+            "title": "t\u0000\r\n u\u001b",
+            "author": "x\u0007\ny",
+            "tags": ["\u0000", "k\u0001"],
+            "url": "https://x\u0001",
+        }
+        item = feed_item(event("streamer.post", post))
+        self.assertEqual(
+            ("ab\n\tc", "t u", [{"name": "x y"}], ["k"], None),
+            (item["content_text"], item["title"], item["authors"], item["tags"], item.get("url")),
+        )
+
 
 class FeedTests(FacesTestCase):
     """`GET /feed.json`."""
@@ -113,6 +161,8 @@ class FeedTests(FacesTestCase):
         tag = self.relay.get("/feed.json").headers["etag"]
         answer = self.relay.get("/feed.json", If_None_Match=tag)
         self.assertEqual((304, b""), (answer.code, answer.body))
+        self.assertNotIn("content-length", answer.headers)  # RFC 9110, section 8.6: none but that of the 200
+        self.assertNotIn("transfer-encoding", answer.headers)
         self.relay.publish("post.x")
         self.assertEqual(200, self.relay.get("/feed.json", If_None_Match=tag).code)
 

@@ -19,16 +19,22 @@ class FlusherTests(SynchronousTestCase):
         self.calls: list[float] = []
         self.due = 1
         self.left = 0
+        self.ticks = 0
+        self.behind = 0
         self.metrics = Metrics()
         self.cpu = itertools.count()
         self.flusher = Flusher(self.clock, self.flush, self.metrics, lambda: float(next(self.cpu)))
 
-    def flush(self, budget: int, now: float, late: Callable[[], bool]) -> bool:
+    def flush(self, budget: int, now: float, late: Callable[[], bool], tick: bool) -> bool:
         """Write to so many clients of those that are due."""
-        self.left = self.left or self.due
+        self.ticks += tick
+        self.left = self.left or (self.due if tick else 0)
         served = min(budget, self.left)
         self.calls += [now] * served
         self.left -= served
+        if self.behind:
+            self.behind -= 1
+            self.flusher.go_on()
         return self.left > 0
 
     def test_idle(self) -> None:
@@ -64,6 +70,18 @@ class FlusherTests(SynchronousTestCase):
         self.clock.callLater(0, lambda: done.append(len(self.calls)))
         self.clock.advance(0)
         self.assertEqual((done, len(self.calls)), ([flush.TURN_LIMIT], self.due))
+
+    def test_catching_up(self) -> None:
+        """While somebody catches up, turn by turn, the others still get one frame a tick."""
+        self.flusher.soon()
+        self.clock.advance(0)
+        self.behind = 200
+        self.flusher.go_on()
+        for _ in range(100):
+            self.flusher.soon()
+            self.clock.advance(TICK / 10)
+        self.assertEqual(0, self.behind)
+        self.assertLessEqual(self.ticks, CREDIT + 11)
 
     def test_clock_set_back(self) -> None:
         """A clock that was set back does not stop the flushing."""

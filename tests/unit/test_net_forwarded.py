@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.net.forwarded import HOPS_LIMIT, Trusted
@@ -49,6 +51,29 @@ class TrustedTests(SynchronousTestCase):
     def test_nobody(self) -> None:
         """By default there is no proxy."""
         self.assertEqual("127.0.0.1", Trusted([]).client("127.0.0.1", ["203.0.113.9"]))
+
+    def test_warned(self) -> None:
+        """A proxy nearby that nobody named is told of once; a stranger who makes the header up is not."""
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        trusted = Trusted(["10.0.0.1"])
+        for peer, headers in (
+            ("127.0.0.1", []),
+            ("10.0.0.1", ["203.0.113.9"]),
+            ("203.0.113.7", ["203.0.113.9"]),
+            ("2001:db8::1", ["203.0.113.9"]),
+            ("", ["203.0.113.9"]),
+        ):
+            trusted.client(peer, headers)
+        self.assertEqual([], said)
+        for peer in ("10.0.0.2", "10.0.0.2", "127.0.0.1"):
+            self.assertEqual(peer, trusted.client(peer, ["203.0.113.9"]))
+        (warning,) = said
+        self.assertEqual(("warn", "10.0.0.2"), (warning["log_level"].name, warning["peer"]))
+        for peer in ("127.0.0.1", "::1", "::ffff:192.168.1.1", "172.16.0.1", "fd00::1"):
+            Trusted([]).client(peer, ["203.0.113.9"])
+        self.assertEqual(6, len(said))
 
     def test_wrong(self) -> None:
         """What is neither an address nor a network is refused at the start."""

@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
 
 from streamer.metrics import CLIENTS, DELIVERED, FANOUT_LAG, HANDSHAKES, Metrics
 from streamer.net.admin import admin_site, render
@@ -87,21 +90,41 @@ class GatheredTests(SynchronousTestCase):
         self.answers[number] = lambda page: succeed(pages[page])
 
     def test_ready(self) -> None:
-        """Ready when all are; else each reason with its process."""
+        """Ready when any is, with the reasons of those that are not; when none is, all the reasons."""
         self.answer(1, ready=(200, b"ready\n"))
         self.answer(2, ready=(200, b"ready\n"))
         self.assertEqual((200, b"ready\n"), self.get("ready"))
         self.answer(2, ready=(503, b"bus: away\nrelay: late\n"))
-        self.assertEqual((503, b"process 2: bus: away\nprocess 2: relay: late\n"), self.get("ready"))
+        self.assertEqual((200, b"ready\nprocess 2: bus: away\nprocess 2: relay: late\n"), self.get("ready"))
         self.answers[1] = lambda page: fail(ConnectionRefusedError())
         code, body = self.get("ready")
         self.assertEqual(503, code)
         self.assertIn(b"process 1: its admin endpoint does not answer: ", body)
+        self.assertIn(b"process 2: bus: away\n", body)
+
+    def test_no_answer(self) -> None:
+        """Why a process does not answer is said in words, however deep Twisted hides it."""
+        lost = ResponseNeverReceived([Failure(ConnectionLost())])
+        for error, words in (
+            (ConnectionRefusedError(), "Connection was refused by other side."),
+            (lost, str(ConnectionLost())),
+            (RequestTransmissionFailed([Failure(lost)]), str(ConnectionLost())),
+            (DeferredTimeout(3.0, "Deferred"), "it said nothing for 3 s"),
+            (OSError(), "OSError"),
+        ):
+            with self.subTest(error=error):
+                self.answers[1] = lambda page, error=error: fail(error)
+                code, body = self.get("ready")
+                self.assertEqual(503, code)
+                self.assertIn(f"process 1: its admin endpoint does not answer: {words}\n".encode(), body)
+                self.assertNotIn(b"Failure", body)
 
     def test_not_running(self) -> None:
         """A process that is not there says why."""
         self.answer(1, ready=(200, b"ready\n"))
-        self.assertEqual((503, b"process 3: it ended\n"), self.get("ready"))
+        self.assertEqual((200, b"ready\nprocess 3: it ended\n"), self.get("ready"))
+        self.answer(1, ready=(503, b""))
+        self.assertEqual((503, b"process 1: /ready answered 503\nprocess 3: it ended\n"), self.get("ready"))
 
     def test_nobody(self) -> None:
         """Without processes there is nobody to serve anyone."""
@@ -138,7 +161,7 @@ class GatheredTests(SynchronousTestCase):
     def test_only_read(self) -> None:
         """They are read, HEAD included; and /live needs nobody."""
         self.answer(1, ready=(200, b"ready\n"))
-        self.assertEqual((503, b""), self.get("ready", "HEAD"))
+        self.assertEqual((200, b""), self.get("ready", "HEAD"))
         self.assertEqual(405, self.get("ready", "POST")[0])
         self.assertEqual((200, b"live\n"), self.get("live"))
         self.assertEqual(404, self.get("other")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +16,14 @@ from streamer.net.jwks import (
     Key,
     Keys,
     check_url,
+    is_url,
     key_set,
     public_key,
     secret_key,
 )
+from streamer.net.jwks_file import check_file, file_path, read_file
 from tests.unit.issuing import SECRET, ec_key, ed_key, jwk, pem, rsa_key, written
+from tests.unit.spooling import folder
 
 
 class FixedTests(SynchronousTestCase):
@@ -128,12 +132,12 @@ class KeysTests(SynchronousTestCase):
         self.asked += 1
 
     def test_find(self) -> None:
-        """A key that is named is the only one tried; else all that have no name."""
+        """A key that is named is the only one tried; else those that have no name, and for a token without all."""
         self.keys.replace((self.one, self.other, self.nameless))
         for kid, expected in (
             ("one", (self.one,)),
             ("new", (self.secret, self.nameless)),
-            (None, (self.secret, self.nameless)),
+            (None, (self.secret, self.nameless, self.one, self.other)),
         ):
             with self.subTest(kid=kid):
                 self.assertEqual([id(key) for key in self.keys.find(kid)], [id(key) for key in expected])
@@ -174,6 +178,50 @@ class KeysTests(SynchronousTestCase):
                 self.keys.settle()
         self.assertLessEqual(len(self.keys._awaited), AWAITED_LIMIT)
         self.assertLess(len(self.keys._absent), 2 * AWAITED_LIMIT)
+
+
+class FileTests(SynchronousTestCase):
+    """`jwks_file`, and how a file is told from an address."""
+
+    def setUp(self) -> None:
+        self.path = Path(folder(self)) / "keys.json"
+
+    def test_places(self) -> None:
+        """A file is written as a path, or with `file:` before it as everywhere else."""
+        for place in ("keys.json", "/etc/keys.json", "file:/etc/keys.json", "file:///etc/keys.json", "file:a://b"):
+            self.assertFalse(is_url(place), place)
+        self.assertTrue(is_url("https://id.example/file:keys"))
+        self.assertEqual(["/k", "/k", "a"], [file_path(place) for place in ("/k", "file:/k", "file:a")])
+
+    def test_check(self) -> None:
+        """A file with keys is good; one that is missing, no key set or empty is a sentence that names it."""
+        for content, part in (
+            (None, "cannot be read: No such file"),
+            (b"{", "no JSON Web Key Set"),
+            (b"", "no JSON Web Key Set"),
+            (written(), "it is empty"),
+            (written({"kty": "EC"}), "no key that we can use"),
+            (b" " * (SET_LIMIT + 1), "longer than"),
+            (written(jwk(ed_key())), ""),
+        ):
+            if content is not None:
+                self.path.write_bytes(content)
+            for place in (str(self.path), f"file:{self.path}"):
+                with self.subTest(part=part, place=place):
+                    if part:
+                        error = self.assertRaises(ValueError, check_file, place)
+                        self.assertIn(part, str(error))
+                        self.assertIn(f"names the file {str(self.path)!r}: ", str(error))
+                    else:
+                        check_file(place)
+
+    def test_known(self) -> None:
+        """What was read is not read again until it changes."""
+        self.path.write_bytes(b"one")
+        stamp, content = read_file(str(self.path))
+        self.assertEqual((b"one", (stamp, None)), (content, read_file(str(self.path), stamp)))
+        self.path.write_bytes(b"other")
+        self.assertEqual(b"other", read_file(str(self.path), stamp)[1])
 
 
 class UrlTests(SynchronousTestCase):

@@ -4,10 +4,12 @@ import socket
 
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.metrics import QUEUED, Metrics
 from streamer.net.outlet import SILENCE_LIMIT_MS, UNSENT_LIMIT, Outlet, tune
+from streamer.net.stuck import Stuck
 
 
 class Server(Connection):
@@ -16,6 +18,13 @@ class Server(Connection):
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted, None, MemoryReactorClock())
         self.connected = True
+
+
+class FakeFactory:
+    """All that TLS asks of its factory before a connection is made."""
+
+    def registerProtocol(self, protocol: object) -> None:
+        """Noted by nobody."""
 
 
 class OutletTests(SynchronousTestCase):
@@ -79,6 +88,19 @@ class OutletTests(SynchronousTestCase):
             taken += 50_000
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.assertLess(taken, 8_000_000)
+
+    def test_over_tls(self) -> None:
+        """What waits is seen at the socket below TLS, so that a slow reader is told from one that takes nothing."""
+        tls = TLSMemoryBIOProtocol(FakeFactory(), None, False)
+        tls.transport = self.transport
+        outlet = Outlet(tls, self.metrics)
+        self.assertEqual(0, outlet.backlog())
+        self.transport.write(b"x" * 8_000_000)
+        stuck = Stuck(outlet, 0.0)
+        self.assertEqual(1.0, stuck.seconds(1.0))
+        self.transport.doWrite()
+        self.assertGreater(outlet.backlog(), 0)
+        self.assertEqual(0.0, stuck.seconds(40.0))
 
     def test_closed(self) -> None:
         """Once the connection is over its descriptor is left alone: it may be another's."""

@@ -198,6 +198,18 @@ class PollTests(FacesTestCase):
         self.assertEqual(0, self.relay.metrics.total(CLOSED))
         self.assert_quiet("poll")
 
+    def test_site_ends_keeping(self) -> None:
+        """A poll that waits when the site ends its connections is served, and told that this was the last here."""
+        asking = self.relay.ask(ALL)
+        self.relay.site.end_keeping()
+        self.assertFalse(asking.transport.disconnecting)
+        self.publish(1)
+        self.tick()
+        self.assertEqual((["post:1"], "close"), (self.ids(asking.answer), asking.answer.headers["connection"]))
+        self.assertTrue(asking.transport.disconnecting)
+        asking.hang_up()
+        self.assert_quiet("poll")
+
     def test_lag(self) -> None:
         """What left the journal before it could be given is told in the answer."""
         self.relay = Facing(entries=5)

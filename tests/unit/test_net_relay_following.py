@@ -56,12 +56,12 @@ class OpeningTests(SynchronousTestCase):
     """What a connection begins with."""
 
     def test_first(self) -> None:
-        """The relay understands it; a time is asked for as all the recent events there can be."""
+        """The relay understands it; a time is asked for as it is."""
         for wish, last, since in (
             ({}, None, None),
             ({"last": 0}, 0, None),
             ({"since": "v1.a.1", "last": 7}, 7, "v1.a.1"),
-            ({"not_before": NOON}, LAST_LIMIT, None),
+            ({"since": "300s"}, None, "300s"),
         ):
             with self.subTest(wish=wish):
                 asked = Told(**wish).asked()
@@ -113,35 +113,6 @@ class HearingTests(SynchronousTestCase):
         body = b'{ "id":"x", "n":1.0,\n "t":"\\u00e9\xc3\xa9" }'
         frame = told.following.receive(b'["ev","v1.a.1",[' + body + b"]]")
         self.assertEqual([body], [bytes(one) for one in frame.events])
-
-    def test_a_time(self) -> None:
-        """Of what is replayed the older is left out; live events come whatever time they bear."""
-        told = Told(not_before=NOON)
-        told.subscribed(replayed=4)
-        self.assertEqual(
-            ["post:2", "post:3"], told.events(event(1, NOON - 1), event(2, NOON), event(3), event(4, NOON - 9))
-        )
-        self.assertEqual(["post:5"], told.events(event(5, NOON - 100)))
-        self.assertIsNone(told.following.reach)
-
-    def test_a_time_over_connections(self) -> None:
-        """Where the connection is lost while history comes, the rest of it is filtered on the next."""
-        told = Told(not_before=NOON)
-        told.subscribed(replayed=3)
-        told.events(event(1, NOON - 3))
-        told.subscribed(replayed=2)
-        self.assertEqual(["post:4"], told.events(event(2, NOON - 2), event(3, NOON - 1), event(4, NOON - 4)))
-
-    def test_reach(self) -> None:
-        """Where all the relay gives begins later than was asked for, the time of the oldest is told; not else."""
-        for oldest, reach in ((NOON + 5, NOON + 5), (NOON, None)):
-            told = Told(not_before=NOON)
-            told.subscribed(replayed=LAST_LIMIT + 1)
-            told.events(event(0, NOON + 1, kind="delete"))  # which `last` does not count
-            told.events(*(event(n, NOON + 10) for n in range(LAST_LIMIT - 1)))
-            self.assertIsNone(told.following.reach)
-            told.events(event(LAST_LIMIT, oldest))
-            self.assertEqual(reach, told.following.reach)
 
     def test_heartbeat(self) -> None:
         """A claim that would have us wait for ever, or not at all, is not believed."""

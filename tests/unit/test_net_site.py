@@ -225,6 +225,50 @@ class SiteTests(SynchronousTestCase):
             with self.subTest(at_once=at_once):
                 self.assertEqual(self.trickle(channel, transport, slowly), REQUEST_WITHIN)
 
+    def test_end_keeping(self) -> None:
+        """A relay that stops closes connections that are kept for a next request, at once; all others are answered
+        and then closed, also new ones, whose first request may be on its way.
+        """
+        whole_request = b"GET /config.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        idle, began, half, new = (self.connect() for _ in range(4))
+        for channel, transport in (idle, began):
+            channel.dataReceived(whole_request)
+            self.assertNotIn(b"Connection: close", transport.value())
+        began[0].dataReceived(whole_request[:7])
+        half[0].dataReceived(whole_request[:30])
+        self.assertEqual(4, len(self.site.keeping.waiting))
+        self.site.end_keeping()
+        self.assertEqual(
+            [True, False, False, False], [transport.disconnecting for _, transport in (idle, began, half, new)]
+        )
+        for (channel, transport), rest in (
+            (began, whole_request[7:]),
+            (half, whole_request[30:]),
+            (new, whole_request),
+        ):
+            transport.clear()
+            channel.dataReceived(rest)
+            self.assertIn(b"Connection: close", transport.value())
+            self.assertIn(b"200 OK", transport.value())
+            self.assertTrue(transport.disconnecting)
+        for channel, _ in (idle, began, half, new):
+            channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual((0, []), (len(self.site.keeping.waiting), self.clock.getDelayedCalls()))
+
+    def test_end_keeping_while_answering(self) -> None:
+        """An answer whose head is written already is written to its end, and the connection is closed then."""
+        channel, transport = self.connect()
+        write = transport.write
+        transport.write = lambda data: (write(data), transport.producer.pauseProducing())
+        channel.dataReceived(b"GET /assets/index-BxY12_a9.js HTTP/1.1\r\nHost: x\r\n\r\n")
+        transport.write = write
+        self.site.end_keeping()
+        self.assertFalse(transport.disconnecting)
+        transport.producer.resumeProducing()
+        self.assertTrue(transport.value().endswith(SCRIPT))
+        self.assertTrue(transport.disconnecting)
+        channel.connectionLost(Failure(ConnectionDone()))
+
     def test_connections_are_counted(self) -> None:
         """Whoever only connects holds a place too; one address cannot hold them all, nor all the descriptors."""
         self.patch(admission, "ALLOWANCE", 2)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -22,6 +23,7 @@ from streamer.net.tokens import GRANTS_LIMIT, Tokens, fixed_keys, needed, proble
 from streamer.secrets import Secret
 from streamer.tables import RelayAuthSettings
 from tests.unit.issuing import NOW, SECRET, claims, ed_key, issue, jwk, pem, rsa_key, written
+from tests.unit.spooling import folder
 
 SIGNED = RelayAuthSettings(secret=Secret(SECRET), anonymous_read=("post.#",), leeway=10.0)
 
@@ -113,17 +115,39 @@ class GrantsTests(Cases):
             self.assertEqual(checker.check(issue(ed_key(which), "EdDSA")).subject, "room")
 
     def test_key_set(self) -> None:
-        """A token names its key of a set."""
+        """A token names its key of a set, or is tried with those of its algorithm."""
         rows = (jwk(ed_key(), kid="a"), jwk(ed_key(1), kid="b"))
         checker = Checker(RelayAuthSettings(jwks="keys.json"), Keys())
         checker.keys.replace(key_set(written(*rows)).keys)
-        for kid, which, good in (("a", 0, True), ("b", 1, True), ("a", 1, False), ("c", 0, False), (None, 0, False)):
+        for kid, which, good in (
+            ("a", 0, True),
+            ("b", 1, True),
+            ("a", 1, False),
+            ("c", 0, False),
+            (None, 1, True),
+            (None, 2, False),
+        ):
             with self.subTest(kid=kid, which=which):
                 token = issue(ed_key(which), "EdDSA", headers=None if kid is None else {"kid": kid})
                 if good:
                     self.assertEqual(checker.check(token).subject, "room")
                 else:
                     self.assertIn("no key that this relay knows", self.refused(checker, token))
+
+    def test_many_keys(self) -> None:
+        """A token that names no key is tried with few, and told to name it where there are more."""
+        checker = Checker(RelayAuthSettings(jwks="keys.json"), Keys())
+        others = [jwk(rsa_key(), kid="rsa"), *(jwk(ed_key(which), kid=f"k{which}") for which in range(1, 10))]
+        checker.keys.replace(key_set(written(*others, jwk(ed_key(0), kid="k0"))).keys)
+        self.assertEqual(checker.check(issue(ed_key(0), "EdDSA")).subject, "room")
+        self.assertIn("no key that this relay knows", self.refused(checker, issue(ed_key(20), "EdDSA")))
+        checker.keys.replace(key_set(written(*others, jwk(ed_key(10), kid="k10"), jwk(ed_key(0), kid="k0"))).keys)
+        self.assertIn("must name its key (`kid`)", self.refused(checker, issue(ed_key(0), "EdDSA")))
+        self.assertEqual(checker.check(issue(ed_key(0), "EdDSA", headers={"kid": "k0"})).subject, "room")
+        self.assertEqual(checker.check(issue(rsa_key(), "RS256")).subject, "room")
+        nameless = key_set(written(*others, *(jwk(ed_key(which)) for which in range(10, 22)))).keys
+        checker.keys.replace(nameless)
+        self.assertEqual(checker.check(issue(ed_key(21), "EdDSA")).subject, "room")
 
     def test_unknown_key(self) -> None:
         """A token whose key may still come is refused for now: reconnect, the relay asks for newer keys."""
@@ -295,8 +319,13 @@ class ProblemsTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """The default, and a whole table, have no problem."""
+        path = Path(folder(self)) / "keys.json"
+        path.write_bytes(written(jwk(ed_key())))
         whole = RelayAuthSettings(
-            secret=Secret(SECRET), public_keys=(Secret(pem(ed_key())),), jwks="keys.json", anonymous_publish=("a.#",)
+            secret=Secret(SECRET),
+            public_keys=(Secret(pem(ed_key())),),
+            jwks=f"file:{path}",
+            anonymous_publish=("a.#",),
         )
         self.assertEqual((problems(RelayAuthSettings()), problems(whole)), ([], []))
 
@@ -314,3 +343,13 @@ class ProblemsTests(SynchronousTestCase):
         self.assertEqual([path for path, _ in found], paths)
         self.assertTrue(found[0][1].startswith("relay.auth.secret has 5 bytes"), found[0][1])
         self.assertNotIn("short", found[0][1])
+
+    def test_file(self) -> None:
+        """A key set's file is looked at, but not for who waits for it."""
+        wrong = RelayAuthSettings(jwks="file:/nonexistent/keys.json")
+        (problem,) = problems(wrong)
+        sentence = (
+            "relay.auth.jwks names the file '/nonexistent/keys.json': it cannot be read: No such file or directory"
+        )
+        self.assertEqual((("jwks",), sentence), problem)
+        self.assertEqual([], problems(wrong, files=False))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, TCPTimedOutError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from streamer.fanout.hub import Hub
 from streamer.fanout.journal import Journal
 from streamer.fanout.position import written
+from streamer.fanout.protocol import Close
 from streamer.metrics import CLIENTS, CLIENTS_BEHIND, CLOSED, DELIVERED, DRAINED, HANDSHAKES, Metrics
 from streamer.net import clients as clients_module
 from streamer.net import websocket
@@ -509,6 +510,23 @@ class BackPressureTests(WebsocketTestCase):
             server.resumeProducing()
             server.pauseProducing()
         self.assertFalse(client.lost)
+
+    def test_broken(self) -> None:
+        """A connection that breaks is counted as one that was aborted; one that somebody closed is not, once more."""
+        for reason, ended, count in (
+            (ConnectionLost(), None, 1),
+            (TCPTimedOutError(), None, 1),
+            (ConnectionDone(), None, 0),
+            (ConnectionAborted(), None, 0),
+            (ConnectionLost(), Close.SLOW, 0),
+        ):
+            with self.subTest(reason=reason, ended=ended):
+                _, server, _ = self.paused()
+                if ended is not None:
+                    server.end(ended, "slow")
+                server.connectionLost(Failure(reason))
+                self.assertEqual(self.relay.metrics.value(CLOSED, "1006"), count)
+                self.assertEqual(self.relay.clients.hub.cohorts, 0)
 
     def test_answers_are_bounded(self) -> None:
         """A client that asks and does not read the answers is closed with 4108."""

@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IServiceMaker
+from treq.testing import StubTreq
+from twisted.application.service import IServiceMaker, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
@@ -103,6 +105,33 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn("/x.toml:2:1: bus.url: 'memory:' joins nothing between processes", said)
         self.assertEqual((0, ""), self.parse(PipelineOptions(), ""))
 
+    def test_processes_of_pipeline(self) -> None:
+        """Several relays are for twistd relay; the pipeline says so, and a bus in memory has no use for them."""
+        two = '[relay]\nprocesses = 2\nlisten = "tcp:8080"\n'
+        code, said = self.parse(PipelineOptions(), BROKER + two)
+        self.assertEqual(78, code)
+        self.assertIn("/x.toml:4:1: relay.processes: the pipeline is one process; run twistd relay", said)
+        code, said = self.parse(PipelineOptions(), two)
+        self.assertEqual(78, code)
+        self.assertIn("/x.toml:2:1: relay.processes: several relays meet at a broker", said)
+        self.assertEqual((0, ""), self.parse(PipelineOptions(), BROKER + two.replace("= 2", "= 1")))
+
+    def test_socket_not_handed_over(self) -> None:
+        """Who is to listen on a socket that systemd did not hand over is told which, and ends; who is not, is not."""
+        for table, key, options in (
+            ("relay", "listen", PipelineOptions()),
+            ("streamer", "admin", PipelineOptions()),
+            ("streamer", "admin", StreamerOptions()),
+            ("enrich", "admin", Options()),
+        ):
+            with self.subTest(table=table, options=type(options).__name__):
+                text = f'{BROKER}[{table}]\n{key} = "systemd:domain=INET:name=our-{key}"\n'
+                code, said = self.parse(options, text)
+                self.assertEqual(78, code)
+                sentence = f"/x.toml:4:1: {table}.{key}: systemd handed over no socket named 'our-{key}'; start the "
+                self.assertIn(sentence, said)
+        self.assertEqual((0, ""), self.parse(Options(), text.replace("enrich", "relay")))
+
     def test_sources(self) -> None:
         """--source chooses, and an unknown one lists the known."""
         text = BROKER + SOURCE.format("birds") + SOURCE.format("cats")
@@ -117,14 +146,27 @@ class OptionsTests(SynchronousTestCase):
         self.assertRaises(UsageError, Options().parseOptions, ["--nope"])
 
 
+class Slow(Service):
+    """What takes its time to stop."""
+
+    def __init__(self) -> None:
+        self.quiet: Deferred[None] = Deferred()
+
+    def stopService(self) -> Deferred[None]:
+        return self.quiet
+
+
 class AssemblyTests(SynchronousTestCase):
     """Which services a process holds, and in what order."""
 
     def test_pipeline(self) -> None:
-        """The bus first, then from the browser's end to the upstream's, the admin endpoint last."""
+        """The bus first, then from the browser's end to the upstream's.
+
+        Between them stands the admin endpoint: it stops after all roles, so that a drain shows in /ready and /metrics.
+        """
         whole = assemble(loads(SOURCE.format("birds")), MemoryReactorClock(), list(ROLES))
         names = [type(service).__name__ for service in whole.services]
-        expected = ["Garbage", "MemoryBus", "RelayService", "EnrichService", "StreamerService", "ListeningService"]
+        expected = ["Garbage", "MemoryBus", "ListeningService", "RelayService", "EnrichService", "StreamerService"]
         self.assertEqual(expected, names)
 
     def test_chosen_sources(self) -> None:
@@ -137,7 +179,7 @@ class AssemblyTests(SynchronousTestCase):
     def test_troubles(self) -> None:
         """Before it starts nothing is ready, and each part says why."""
         whole = assemble(loads(""), MemoryReactorClock(), list(ROLES))
-        found = [trouble for part in whole.services[2:5] for trouble in part.troubles()]
+        found = [trouble for part in whole.services[3:6] for trouble in part.troubles()]
         self.assertEqual({"relay", "enrich", "streamer"}, {trouble.partition(":")[0] for trouble in found})
         self.assertIn("streamer: the configuration names no source", found)
 
@@ -159,3 +201,49 @@ class AssemblyTests(SynchronousTestCase):
             reactor.advance(1)
         self.successResultOf(stopping)
         self.assertEqual([], reactor.getDelayedCalls())
+
+    def test_drain_shows(self) -> None:
+        """While a process stops its admin endpoint says so from the first turn to the last, and changes nothing."""
+        for place, sentence in (
+            (6, b"process: stopping\n"),
+            (3, b"relay: stopping; its clients are being sent away\n"),
+        ):
+            with self.subTest(sentence):
+                reactor = MemoryReactorClock()
+                text = '[state]\ndirectory = ""\n[streamer]\ntoken = "t"\n' + SOURCE.format("birds")
+                whole = assemble(loads(text), reactor, list(ROLES))
+                whole.startService()
+                reactor.pump([0.0] * 10)
+                site = next(factory for port, factory, *_ in reactor.tcpServers if port == 8181).wrappedFactory
+                pages = StubTreq(site.resource)
+
+                def asked(method: str, page: str, pages: Any = pages) -> tuple[int, bytes]:
+                    headers, body = {"authorization": "Bearer t"}, b"{}" if method == "PUT" else b""
+                    asking = pages.request(method, f"http://admin/{page}", headers=headers, data=body)
+                    answer = self.successResultOf(asking)
+                    return answer.code, self.successResultOf(answer.content())
+
+                self.assertEqual(200, asked("POST", "stop")[0])
+                self.assertEqual((200, b"ready\n"), asked("GET", "ready"))
+                slow = Slow()
+                whole.services.insert(place, slow)
+                stopping = whole.stopService()
+                for _ in range(30):
+                    reactor.advance(1)
+                self.assertNoResult(stopping)
+                self.assertTrue(whole.services[2].running, "the admin endpoint")
+                code, said = asked("GET", "ready")
+                self.assertEqual(503, code)
+                self.assertIn(sentence, said)
+                self.assertEqual(200, asked("GET", "metrics")[0])
+                self.assertEqual(200, asked("GET", "status")[0])
+                self.assertEqual(200, asked("GET", "predicates")[0])
+                for method, page in (("POST", "start"), ("POST", "update"), ("POST", "stop"), ("PUT", "predicates")):
+                    code, said = asked(method, page)
+                    self.assertEqual(409, code, page)
+                    self.assertIn(b"the streamer is stopping; ask the process that takes its place", said)
+                slow.quiet.callback(None)
+                for _ in range(30):
+                    reactor.advance(1)
+                self.successResultOf(stopping)
+                self.assertEqual([], reactor.getDelayedCalls())

@@ -266,6 +266,13 @@ class FileTests(Cases):
         self.assertEqual(self.close_code(1), Close.TOKEN)
         self.stop()
 
+    def test_written_as_secrets_are(self) -> None:
+        """`file:` may stand before the path."""
+        self.write(0)
+        self.start(jwks=f"file:{self.path}")
+        self.assertEqual((self.close_code(0), self.service.troubles()), (None, []))
+        self.stop()
+
     def test_missing(self) -> None:
         """A file that is not there yet is waited for; one that goes away leaves its keys."""
         self.start(jwks=str(self.path))

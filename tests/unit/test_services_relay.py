@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -135,6 +136,26 @@ class RelayServiceTests(SynchronousTestCase):
         self.turn(5.0)
         client.pump.flush()
         self.successResultOf(stopped)
+        self.stop()
+
+    def test_drain_idle_connections(self) -> None:
+        """With the port a drain closes connections that are kept for a next request, and not before it: a proxy would
+        make new ones here.
+        """
+        self.relay = self.make(drain=5.0)
+        self.start()
+        channel = self.reactor.tcpServers[0][1].buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
+        transport = StringTransport()
+        ports: list[Any] = []
+        self.patch(transport, "loseConnection", lambda: ports.append(self.relay.port))
+        channel.makeConnection(transport)
+        channel.dataReceived(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b"200 OK", transport.value())
+        self.assertEqual([], ports)
+        self.relay.stopService()
+        self.assertEqual([None], ports)
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.turn(10)
         self.stop()
 
     def test_stop_before_listening(self) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -23,7 +22,6 @@ from streamer import metrics as m
 from streamer.cli import main
 from streamer.errors import DecodeError
 from streamer.fanout import protocol
-from streamer.message import Entry
 from streamer.metrics import Metrics
 from streamer.net.admin import render
 from streamer.policy.event_line import line
@@ -32,7 +30,6 @@ from streamer.services import foreground as foreground_module
 from streamer.services import watch_cli
 from streamer.services.foreground import Foreground
 from streamer.services.top import CLEAR, HIDE, SHOW, Screen, Top
-from streamer.testing.relay_events import message
 from streamer.upstream import Request, Response
 from tests.unit.test_net_relay_reader import Places
 from tests.unit.test_net_websocket import Relay
@@ -183,38 +180,36 @@ class TailTests(SynchronousTestCase):
         self.assertIn("recovered: false: the relay does not remember that far back; events may be", result.stderr)
 
     def test_since(self) -> None:
-        """A time: what was made since then; a position: what follows it."""
-        now = self.relay.clock.seconds()
-        for ago in (400, 200, 100):
-            self.relay.publish(at=now - ago)
-        bodies = self.tail_with_times(now, [400, 200, 100], "--since", "5m")
-        self.assertEqual(2, len(bodies))
-        self.assertEqual(1, len(self.tail_with_times(now, [400, 200, 100], "--since", "2.5m")))
-
-    def tail_with_times(self, now: float, ages: list[int], *arguments: str) -> list[str]:
-        """The lines of events of those ages."""
-        self.setUp()
-        self.relay.clock.advance(now - self.relay.clock.seconds())
-        for age in ages:
-            self.relay.offset += 1
-            made = datetime.fromtimestamp(now - age, UTC).isoformat()
-            body = {"specversion": "1.0", "id": f"p:{self.relay.offset}", "source": "/s", "type": "streamer.post"}
-            body |= {"topic": "post.x", "time": made, "data": {"text": f"{age} s ago"}}
-            entry = Entry(self.relay.offset, message(json.dumps(body).encode(), "post.x", f"/s#p:{self.relay.offset}"))
-            self.relay.clients.append(entry)
-        self.result = self.tail("#", *arguments)
-        return self.printed
+        """A time: all that came since then, however much it is; a position: what follows it."""
+        now, journal = self.relay.clock.seconds(), self.relay.clients.hub.journal
+        journal.expire(now - 401)
+        for ago, count in ((400, 10), (200, 700), (100, 30)):
+            self.publish(count=count)()
+            journal.expire(now - ago)
+        journal.expire(now)
+        for since, count in (("5m", 730), ("2.5m", 30), ("0.05h", 30), ("90s", 0)):
+            self.meanwhile = [self.tick] * 5
+            result = self.tail("#", "--json", "--since", since)
+            self.assertEqual(count, len(self.printed), since)
+            self.assertNotIn("recovered", result.stderr)
+        self.meanwhile = [self.tick] * 5
+        self.tail("#", "--json", "--since", journal.position(735))
+        self.assertEqual(
+            [f"post:{number}" for number in range(736, 741)], [json.loads(row)["id"] for row in self.printed]
+        )
 
     def test_reach(self) -> None:
-        """Where a time is further back than the relay gives, it says from when on."""
-        now = self.relay.clock.seconds()
-        printed = self.tail_with_times(now, [3000 - n for n in range(600)], "--since", "2h")
-        self.assertEqual(protocol.LAST_LIMIT, len(printed))
-        oldest = printed[0].split("  ")[0]
-        self.assertIn(f"the relay's last 500 matching events reach back to {oldest} only\n", self.result.stderr)
-        self.assertEqual(1, self.result.stderr.count("reach back"))
-        self.tail_with_times(now, [3000 - n for n in range(600)], "--since", "41m")
-        self.assertNotIn("reach back", self.result.stderr)
+        """Where a time is further back than the relay remembers, that is said, and what it remembers comes."""
+        now, journal = self.relay.clock.seconds(), self.relay.clients.hub.journal
+        journal.expire(now - 3001)
+        self.publish(count=1600)()
+        journal.expire(now - 3000)
+        journal.expire(now)
+        for more, count in (((), 1000), (("--last", "7"), 7)):
+            self.meanwhile = [self.tick] * 5
+            result = self.tail("#", "--json", "--since", "2h", *more)
+            self.assertEqual(count, len(self.printed))
+            self.assertIn("recovered: false: the relay does not remember that far back", result.stderr)
 
     def test_pipe_is_closed(self) -> None:
         """Where nobody reads any more, the end is quiet, and 0."""
@@ -242,7 +237,7 @@ class TailTests(SynchronousTestCase):
             (["ws://h"], "such as 'post.#'"),
             (["ftp://h", "#"], "such as ws://127.0.0.1:8080/ws"),
             (["#", "--since", "5"], "neither a time such as"),
-            (["#", "--since", "5m", "--last", "3"], "--last goes with a position only"),
+            (["#", "--since", "25h"], "24h are allowed"),
             (["#", "--last", "501"], "501"),
             (["ws://example.org", "#", "--token", "secret"], "in the clear"),
             (["#", "--token", "$NOT_SET"], "NOT_SET is not set"),
@@ -257,7 +252,8 @@ class TailTests(SynchronousTestCase):
     def test_limits(self) -> None:
         """The limits that the command checks are the protocol's."""
         self.assertEqual(
-            (protocol.TOPICS_IN_LIMIT, protocol.LAST_LIMIT), (watch_cli.TOPICS_LIMIT, watch_cli.LAST_LIMIT)
+            (protocol.TOPICS_IN_LIMIT, protocol.LAST_LIMIT, protocol.AGO_LIMIT),
+            (watch_cli.TOPICS_LIMIT, watch_cli.LAST_LIMIT, watch_cli.AGO_LIMIT),
         )
 
     def test_line_is_the_whole_event(self) -> None:
