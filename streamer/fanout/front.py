@@ -9,6 +9,7 @@ and comes back when it has caught up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -31,6 +32,9 @@ class Reader(Protocol):
         """Write these bytes now. Where the socket is full, `Live.fall_behind` must be called before the next ones."""
 
 
+Deliver = Callable[[bytes], None]  # a reader's
+
+
 @attrs.define(eq=False)
 class Front:
     """Those clients of one cohort that read it in one encoding and wait for its next event.
@@ -45,9 +49,9 @@ class Front:
     metrics: Metrics
     ordinal: int = 0
     told_at: float = 0.0
-    _members: dict[Live, None] = attrs.field(factory=dict)
+    _members: dict[Live, Deliver] = attrs.field(factory=dict)
     _batch: Batch | None = None  # the frame under way
-    _late: dict[Live, None] = attrs.field(factory=dict)  # whom it has not reached
+    _late: dict[Live, Deliver] = attrs.field(factory=dict)  # whom it has not reached
     _start: int = 0  # where it begins
     _told: tuple[str, str] = ("", "")  # the positions that the frame before it and the frame itself tell
 
@@ -57,7 +61,7 @@ class Front:
         if self._batch is not None or (self._members and self.ordinal != end):
             return False
         self.ordinal = end
-        self._members[live] = None
+        self._members[live] = live.reader.deliver
         return True
 
     def leave(self, live: Live) -> None:
@@ -91,11 +95,11 @@ class Front:
                 return budget
             assert self._batch is not None  # noqa: S101 - or nobody was late
             batch, late = self._batch, self._late
-            served = 0
+            data, served = batch.data, 0
             while late and served < budget:
-                live, _ = late.popitem()
+                _, deliver = late.popitem()
                 served += 1
-                live.reader.deliver(batch.data)
+                deliver(data)
             self.told_at = now
             self.metrics.add(FRAMES, by=served)
             self.metrics.add(DELIVERED, by=served * batch.events)

@@ -3,7 +3,8 @@
 
 A write costs a system call whatever its size, so events that come close together should share one. Flushes are paid
 for with credit, which grows by one each `TICK`, up to `CREDIT`: as long as there is some an event goes out at once (in
-the reactor's next turn, together with those that came in the same read), and under load there is one flush a tick.
+the reactor's next turn, together with those that came in the same read), and under load one flush begins a tick after
+the last one ended: the more there is to write, the more they share.
 """
 
 from __future__ import annotations
@@ -74,12 +75,14 @@ class Flusher:
         now = self._clock.seconds()
         tick = self._tick is not None and not 0 < self._tick - now < 2 * TICK
         if tick:
-            self._paid = min(max(self._paid, now), now + (CREDIT - 1) * TICK) + TICK
             self._tick = None
         began = self._cpu()
         self._unfinished = False
         more = self._flush(TURN_LIMIT, now, lambda: self._cpu() - began > TURN_TIME, tick)
         self._unfinished = self._unfinished or more
         self._metrics.add(FANOUT_CPU, by=self._cpu() - began)
+        if tick:
+            ended = self._clock.seconds()
+            self._paid = min(max(self._paid, ended), ended + (CREDIT - 1) * TICK) + TICK
         if self._unfinished or self._tick is not None:
             self._schedule(now)

@@ -9,8 +9,8 @@ a bare TCP or UNIX socket, TLS above all, is left to its transport.
 
 from __future__ import annotations
 
-import os
 import socket
+from os import write
 from typing import Any
 
 from twisted.internet.tcp import Connection
@@ -59,7 +59,7 @@ class Outlet:
         transport = self._transport
         if self._fd >= 0 and not transport.dataBuffer and not transport._tempDataBuffer:
             try:
-                sent = os.write(self._fd, data)
+                sent = write(self._fd, data)
             except OSError:
                 sent = 0  # full, or broken: then the reactor finds the error where it looks for it
             if sent == len(data):
