@@ -18,6 +18,7 @@ from streamer.bus.frames import CHANNEL, head, joined
 from streamer.message import CLOUDEVENT, EVENTS, Message, Topic
 from tests.bench.peers.pace import Event, publish_all, topic
 
+RUN = f"{time.time_ns():x}"  # the log outlives us: events of two runs are not each other's repeats
 FRAME_MAX = 131_072  # bytes; RabbitMQ's default
 
 
@@ -70,7 +71,7 @@ def envelope(event: Event, now: int) -> Message:
         exchange=EVENTS,
         topic=Topic(topic(event.number)),
         body=event.text,
-        message_id=f"/bench#{event.number}",
+        message_id=f"/bench#{RUN}-{event.number}",
         kind="streamer.post",
         timestamp_ms=now,
         content_type=CLOUDEVENT,
