@@ -1,7 +1,5 @@
 """Clients that are served together, over random interleavings of everything that can happen to one of them."""
 
-import json
-
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +12,7 @@ from streamer.fanout.journal import Journal
 from streamer.fanout.subscription import Subscription
 from streamer.metrics import DELIVERED, Metrics
 from streamer.testing.relay_events import entry
+from tests.unit.test_fanout_session import parsed as events_in
 
 WANTED = frozenset(["a.#"])
 CLIENTS = 4
@@ -26,18 +25,6 @@ STEPS = st.lists(
     ),
     max_size=60,
 )
-
-
-def events_in(data: bytes) -> list[list]:
-    """The frames in some bytes, taken apart."""
-    frames = []
-    while data:
-        length, start = data[1], 2
-        if length == 126:
-            length, start = int.from_bytes(data[2:4], "big"), 4
-        frames.append(json.loads(data[start : start + length]))
-        data = data[start + length :]
-    return frames
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,7 @@ from streamer.services.cold import READ_LIMIT, SETTLE, VAIN_BURST, ColdReads
 from streamer.services.cold_waiting import GONE_FOR, PATIENCE
 from streamer.services.upkeep import Upkeep
 from streamer.testing.relay_events import entry
+from tests.unit.test_fanout_session import parsed as frames
 
 NOW = 1_795_000_000.0  # seconds since the epoch
 
@@ -40,20 +41,6 @@ class Deaf:
 
 def position(offset: int) -> str:
     return written(f"/sources/x#post:{offset}", offset)
-
-
-def frames(data: bytes) -> list[Any]:
-    """The frames in some bytes."""
-    found = []
-    while data:
-        length, start = data[1], 2
-        if length == 126:
-            length, start = int.from_bytes(data[2:4], "big"), 4
-        elif length == 127:
-            length, start = int.from_bytes(data[2:10], "big"), 10
-        found.append(json.loads(data[start : start + length]))
-        data = data[start + length :]
-    return found
 
 
 SUB_ALL = json.dumps(["sub", 1, {"id": "all", "topics": ["#"]}])
