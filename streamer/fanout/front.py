@@ -58,7 +58,7 @@ class Front:
     def join(self, live: Live) -> bool:
         """Take a client in, if all are where it is: at the cohort's end."""
         end = self.cohort.end
-        if self._batch is not None or (self._members and self.ordinal != end):
+        if self._late or (self._members and self.ordinal != end):
             return False
         self.ordinal = end
         self._members[live] = live.reader.deliver
@@ -68,8 +68,6 @@ class Front:
         """Let a client go; ask `stands` and `told` before."""
         del self._members[live]
         self._late.pop(live, None)
-        if not self._late:
-            self._batch = None
 
     def stands(self, live: Live) -> int:
         """The ordinal of the first event that a member was not given."""
@@ -78,11 +76,6 @@ class Front:
     def told(self, live: Live) -> str:
         """The position that a member was told last by the front; only if it has been served by it."""
         return self._told[0] if live in self._late else self._told[1]
-
-    @property
-    def empty(self) -> bool:
-        """Nobody is here."""
-        return not self._members
 
     def flush(self, budget: int, now: float) -> int:
         """Write what there is, to at most `budget` clients.

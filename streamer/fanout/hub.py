@@ -116,10 +116,10 @@ class Hub:
         self._waiting[reader] = None
 
     def _gather(self) -> None:
-        busy = set(map(id, self._writing))
+        under_way = set(self._writing)
         for cohort in self._touched:
             fronts = self._fronts.get(cohort, {}).values()
-            self._writing.extend(front for front in fronts if front.busy and id(front) not in busy)
+            self._writing.extend(front for front in fronts if front.busy and front not in under_way)
             self._waking.extend(live.reader for live in self._watchers.get(cohort, ()))
         self._touched.clear()
 

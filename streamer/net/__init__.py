@@ -8,6 +8,7 @@
                `quiet` and `admission`
 * `sse`, `poll`, `feed_json`   the faces that only listen, with `oneway`
 * `publish`    `POST /publish`, with `bodies`
+* `origins`    which pages may use a relay; `works`: what addresses have had it search for
 * `tokens`     JSON Web Tokens, with `jwks`, `jwks_file`; `bearer` finds them in a request
 * `forwarded`  whose request a proxy brings
 * `gathered`   the admin pages of several processes as one, with `merging`; `listen`: a port they share

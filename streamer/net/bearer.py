@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from twisted.web.http import SERVICE_UNAVAILABLE, UNAUTHORIZED
+from twisted.web.http import FORBIDDEN, SERVICE_UNAVAILABLE, UNAUTHORIZED
 from twisted.web.server import Request
 
 from streamer.errors import ClientError
@@ -53,9 +53,11 @@ def grants_of(request: Request, authority: Authority, now: float) -> Grants:
 
 
 def refusal(request: Request, error: ClientError) -> int:
-    """The status of the answer to a token that is refused; sets the headers that belong to it."""
-    if error.retry:
+    """The status of the answer to a token that is refused or grants too little; its headers are set."""
+    if error.retry:  # the token cannot be judged yet, which is the relay's trouble
         request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
         return SERVICE_UNAVAILABLE
-    request.setHeader(b"www-authenticate", b'Bearer realm="streamer", error="invalid_token"')
-    return UNAUTHORIZED
+    # What is wrong is said only to those who brought a token; https://www.rfc-editor.org/rfc/rfc6750#section-3.1
+    wrong = b"invalid_token" if error.code == "token" else b"insufficient_scope" if shown(request) else b""
+    request.setHeader(b"www-authenticate", b'Bearer realm="streamer"' + (b', error="%b"' % wrong if wrong else b""))
+    return FORBIDDEN if wrong == b"insufficient_scope" else UNAUTHORIZED

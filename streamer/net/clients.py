@@ -188,6 +188,7 @@ class Clients:
             self._sweeping = None
         self._flusher.stop()
         self._made.clear()
+        self._writing.clear()
         if self._gone is not None:
             gone, self._gone = self._gone, None
             gone.callback(None)

@@ -7,7 +7,7 @@ from streamer.fanout.encoding import RELAY, RELAY_DEFLATED
 from streamer.fanout.front import Reader
 from streamer.fanout.grants import Grants
 from streamer.fanout.oneway import CLOUDEVENTS, CLOUDEVENTS_DEFLATED
-from streamer.fanout.protocol import WORK_UNIT, Wish
+from streamer.fanout.protocol import Wish
 from streamer.fanout.readonly import ReadOnly
 from streamer.fanout.session import Session
 from streamer.net.clients import Clients
@@ -33,13 +33,11 @@ def conversation(
         wish: of one who only listens, checked; None for `relay.v1.json`.
         deflated: whether permessage-deflate was negotiated.
     """
-    grants, work = grants or clients.authority.anonymous, clients.works.of(address, now)
+    grants = grants or clients.authority.anonymous
     if wish is not None:
         events = CLOUDEVENTS_DEFLATED if deflated else CLOUDEVENTS
-        before = clients.hub.journal.looked
-        made = ReadOnly(clients.hub, reader, now, wish, grants, events, clients.heartbeat)
-        work.charge((clients.hub.journal.looked - before) / WORK_UNIT)
-        return made
+        with clients.works.charging(clients.hub.journal, address, now):
+            return ReadOnly(clients.hub, reader, now, wish, grants, events, clients.heartbeat)
     encoding = RELAY_DEFLATED if deflated else RELAY
-    rights = (clients.publisher, clients.authority, grants, work)
+    rights = (clients.publisher, clients.authority, grants, clients.works.of(address, now))
     return Session(number, clients.hub, reader, now, clients.heartbeat, encoding, *rights)

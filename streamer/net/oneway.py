@@ -17,21 +17,22 @@ from typing import Any, cast
 
 import attrs
 import msgspec
-from twisted.web.http import BAD_REQUEST, FORBIDDEN, NO_CONTENT, SERVICE_UNAVAILABLE, UNAUTHORIZED
+from twisted.web.http import BAD_REQUEST, FORBIDDEN, NO_CONTENT, SERVICE_UNAVAILABLE
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ClientError
 from streamer.fanout.commands import wrong
 from streamer.fanout.grants import Grants, forbidden
 from streamer.fanout.oneway import error_facts
-from streamer.fanout.protocol import WORK_UNIT, Close, Wish
+from streamer.fanout.protocol import Close, Wish
 from streamer.fanout.topics import check_patterns
 from streamer.metrics import HANDSHAKES
 from streamer.net.admission import Admission, TooFast
 from streamer.net.assets import Leaf, answer_with, whole
-from streamer.net.bearer import grants_of, refusal, shown
+from streamer.net.bearer import grants_of, refusal
 from streamer.net.clients import Clients
 from streamer.net.headers import client_address
+from streamer.net.origins import Origins
 
 TOO_MANY_REQUESTS = 429
 RETRY_AFTER = 10  # seconds that one who may come again is asked to wait
@@ -74,11 +75,11 @@ class Entrance:
     clients: Clients
     admission: Admission
     origins: Iterable[str]
-    _listed: frozenset[bytes] = attrs.field(init=False)
+    _origins: Origins = attrs.field(init=False)
     _closed: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self._listed = frozenset(origin.encode() for origin in self.origins) - {b"null"}
+        self._origins = Origins(self.origins)
 
     def ask(self, request: Request, *own: str, topics: Sequence[str] = ()) -> Asked:
         """What a request asks for, if it may have it.
@@ -137,14 +138,9 @@ class Entrance:
 
         An address is known only behind a TCP socket; behind others nobody is charged.
         """
-        journal = self.clients.hub.journal
-        before = journal.looked
-        try:
+        clients = self.clients
+        with clients.works.charging(clients.hub.journal, address, clients.now(), cost):
             yield
-        finally:
-            cost += (journal.looked - before) / WORK_UNIT
-            if cost:
-                self.clients.works.of(address, self.clients.now()).charge(cost)
 
     def refuse(self, request: Request, face: str, error: ClientError) -> bytes:
         """What to return from `render_GET` to say no."""
@@ -157,15 +153,7 @@ class Entrance:
         Raises:
             ClientError: `origin`.
         """
-        request.responseHeaders.addRawHeader(b"vary", b"origin")
-        origins = request.requestHeaders.getRawHeaders(b"origin", [])
-        if not origins:
-            return  # a program, or a page of the relay's own
-        if len(origins) > 1 or origins[0] not in self._listed:
-            sentence = "this page's origin is not on the relay's list; its operator can add it to [relay] origins"
-            raise ClientError("origin", sentence, close=Close.FORBIDDEN)
-        request.setHeader(b"access-control-allow-origin", origins[0])
-        request.setHeader(b"access-control-expose-headers", b"etag, retry-after, www-authenticate")
+        self._origins.open(request, b"etag, retry-after, www-authenticate")
 
 
 class Face(Leaf):
@@ -252,12 +240,8 @@ def status(request: Request, error: ClientError) -> int:
         request.setHeader(b"retry-after", b"%d" % (error.after if isinstance(error, TooFast) else RETRY_AFTER))
     if isinstance(error, TooFast):
         return SERVICE_UNAVAILABLE
-    if error.code == "token":
+    if error.code in ("token", "forbidden"):
         return refusal(request, error)
-    if error.code == "forbidden":  # https://www.rfc-editor.org/rfc/rfc6750#section-3.1
-        scope = b', error="insufficient_scope"' if shown(request) else b""
-        request.setHeader(b"www-authenticate", b'Bearer realm="streamer"' + scope)
-        return FORBIDDEN if scope else UNAUTHORIZED
     return STATUS.get(error.code, BAD_REQUEST)
 
 

@@ -28,7 +28,6 @@ from twisted.web.http import (
     NOT_FOUND,
     REQUEST_ENTITY_TOO_LARGE,
     SERVICE_UNAVAILABLE,
-    UNAUTHORIZED,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from twisted.web.resource import Resource
@@ -41,8 +40,9 @@ from streamer.fanout.logged import EVENT_LIMIT
 from streamer.fanout.publishing import Done, Published, Publishes, outcome, read_publication
 from streamer.metrics import CLIENT_PUBLISHED, Metrics
 from streamer.net.assets import answer_with
-from streamer.net.bearer import grants_of, shown
+from streamer.net.bearer import grants_of, refusal
 from streamer.net.headers import GuardedRequest, client_address
+from streamer.net.origins import Origins
 
 PATH = b"/publish"
 BODY_LIMIT = EVENT_LIMIT  # bytes
@@ -109,7 +109,7 @@ class Publish(Resource):
         Resource.__init__(self)
         self._publisher = publisher
         self._authority = authority
-        self._origins = frozenset(origin.encode() for origin in origins) - {b"null"}
+        self._origins = Origins(origins)
         self._metrics = metrics
         self._clock = clock
         self._rates = Rates()
@@ -132,7 +132,7 @@ class Publish(Resource):
         return NOT_DONE_YET
 
     def _asked(self, request: Request, done: Done) -> None:
-        self._check_origin(request)
+        self._origins.open(request, b"retry-after, www-authenticate")
         if any(request.postpath or ()):
             raise ClientError("not-found", "there is nothing below this page")
         if request.method == b"OPTIONS":
@@ -147,17 +147,6 @@ class Publish(Resource):
         grants = grants_of(request, self._authority, now)
         self._rates.take(grants, client_address(request), now)
         self._publisher.publish(read_publication(body), grants, done)
-
-    def _check_origin(self, request: Request) -> None:
-        request.setHeader(b"vary", b"origin")
-        origins = _headers(request, b"origin")
-        if not origins:
-            return  # a program; browsers send one with every POST
-        if len(origins) > 1 or origins[0] not in self._origins:
-            sentence = "this page's origin is not on the relay's list; its operator can add it to [relay] origins"
-            raise ClientError("origin", sentence)
-        request.setHeader(b"access-control-allow-origin", origins[0])
-        request.setHeader(b"access-control-expose-headers", b"retry-after, www-authenticate")
 
 
 def _preflight(request: Request) -> None:
@@ -193,17 +182,10 @@ def _answer(request: Request, answer: Published | ClientError) -> None:
 
 
 def _status(request: Request, error: ClientError) -> int:
-    """The status of an error; the header that a 401 needs, and a 403 may have, is set."""
-    if error.code not in ("token", "forbidden"):
-        return STATUS.get(error.code, BAD_REQUEST)
-    if error.retry:
-        return SERVICE_UNAVAILABLE  # the token cannot be judged yet, which is the relay's trouble
-    # https://www.rfc-editor.org/rfc/rfc6750#section-3.1: what is wrong is said only to those who brought a token.
-    wrong = b""
-    if shown(request):
-        wrong = b', error="invalid_token"' if error.code == "token" else b', error="insufficient_scope"'
-    request.setHeader(b"www-authenticate", b'Bearer realm="streamer"' + wrong)
-    return FORBIDDEN if wrong.endswith(b'scope"') else UNAUTHORIZED
+    """The status of an error; the headers that belong to it are set."""
+    if error.code in ("token", "forbidden"):
+        return refusal(request, error)
+    return STATUS.get(error.code, BAD_REQUEST)
 
 
 def _headers(request: Request, name: bytes) -> Sequence[bytes]:

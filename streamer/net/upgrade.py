@@ -28,6 +28,7 @@ from streamer.net.bearer import grants_of, subprotocols
 from streamer.net.compression import usable
 from streamer.net.headers import client_address
 from streamer.net.oneway import check_granted, read_query, status
+from streamer.net.origins import Origins
 from streamer.net.websocket import FACE, READ_ONLY_FACE, RelayProtocol
 from streamer.net.websocket_factory import RelayFactory
 
@@ -67,7 +68,7 @@ class Upgrade(Leaf):
         Leaf.__init__(self)
         self._factory = factory
         self._admission = admission
-        self._origins = frozenset(origin.encode() for origin in origins) - {b"null"}
+        self._origins = Origins(origins)
         self._metrics = metrics
 
     def render_GET(self, request: Request) -> int | bytes:
@@ -77,10 +78,10 @@ class Upgrade(Leaf):
             request.setHeader(b"upgrade", b"websocket")
             request.setHeader(b"connection", b"upgrade")
             return self._refuse(request, "no-websocket", UPGRADE_REQUIRED, "this is the address of a websocket")
-        origins = request.requestHeaders.getRawHeaders(b"origin", [])
-        if len(origins) > 1 or (origins and origins[0] not in self._origins):
-            sentence = "this page's origin is not on the relay's list; its operator can add it to [relay] origins"
-            return self._refuse(request, "origin", FORBIDDEN, sentence)
+        try:
+            self._origins.check(request)
+        except ClientError as error:
+            return self._refuse(request, error.code, FORBIDDEN, error.message)
         offered = subprotocols(request)
         face = FACE if SUBPROTOCOL.encode() in offered else READ_ONLY_FACE
         if face == READ_ONLY_FACE and READ_ONLY.encode() not in offered:

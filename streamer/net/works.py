@@ -6,11 +6,15 @@ A connection has an account of its own, but a new one begins with credit; here t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 
 from streamer.errors import ClientError
 from streamer.fanout.bucket import Bucket
-from streamer.fanout.protocol import COMMAND_BURST, COMMAND_RATE
+from streamer.fanout.journal import Journal
+from streamer.fanout.protocol import COMMAND_BURST, COMMAND_RATE, WORK_UNIT
 
 ADDRESSES_KEPT = 10_000  # addresses whose work is remembered; the longest unheard are forgotten
 
@@ -43,3 +47,14 @@ class Works:
         if self.of(address, now).owes(now):
             sentence = "your requests made the relay search too much; ask again in a few seconds, for less"
             raise ClientError("rate", sentence, retry=True)
+
+    @contextmanager
+    def charging(self, journal: Journal, address: str, now: float, cost: float = 0.0) -> Iterator[None]:
+        """Charge an address for what the journal is searched meanwhile, and for `cost` units of other work."""
+        before = journal.looked
+        try:
+            yield
+        finally:
+            cost += (journal.looked - before) / WORK_UNIT
+            if cost:
+                self.of(address, now).charge(cost)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
@@ -23,31 +17,13 @@ from streamer.net import failures
 from streamer.net.client import UpstreamClient, agents
 from streamer.policy import backoff
 from streamer.upstream import Request
+from tests.integration.certificates import certified
 
 
 @pytest.fixture
-def certificate() -> Iterator[Path]:
+def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for localhost and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
-        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
-        file.write(made.public_bytes(pem))
-        file.flush()
-        yield Path(file.name)
+    return certified(tmp_path)
 
 
 class _Secret(Resource):

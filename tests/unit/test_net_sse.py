@@ -13,7 +13,7 @@ from twisted.test.iosim import IOPump
 from streamer.fanout.position import written
 from streamer.fanout.protocol import Close
 from streamer.metrics import CLOSED, DELIVERED, HANDSHAKES
-from streamer.net import admission, oneway, sse
+from streamer.net import admission, sse, works
 from streamer.net import clients as clients_module
 from streamer.net.websocket import STUCK_AFTER
 from streamer.testing.event_source import EventSource
@@ -399,7 +399,7 @@ class RefusalTests(StreamTestCase):
         self.relay = Facing(entries=20_000)
         for _ in range(500):
             self.relay.publish("x")
-        self.patch(oneway, "WORK_UNIT", 10)
+        self.patch(works, "WORK_UNIT", 10)
         path = "/poll?wait=0&last=1&topics=" + ",".join(f"rare.{number}" for number in range(10))
         self.assertEqual([200, 429, 429], [self.relay.get(path).code for _ in range(3)])
         self.assertEqual(200, self.relay.get(path, host="192.0.2.2").code)
