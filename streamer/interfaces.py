@@ -264,7 +264,7 @@ class IBus(IService):
         """Compete for a queue's messages.
 
         Args:
-            queue: a name of `bus.topology.QUEUES`.
+            queue: a name of `bus.topology.layout`.
             handler: awaited for each delivery, up to `prefetch` at a time; an exception means RETRY and is logged.
             prefetch: deliveries under way at once, 1 to 65535.
         """

@@ -22,6 +22,8 @@ RAW = "streamer.raw"  # exchange of items, as the upstream sent them
 EVENTS = "streamer.events"  # exchange of events, as clients get them
 
 CLOUDEVENT = "application/cloudevents+json"
+# Header: what must stay in order with its like; https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/partitioning.md
+PARTITION_KEY = "partitionkey"
 TOPIC_LIMIT = 255  # bytes; AMQP 0-9-1 short string, https://www.rabbitmq.com/amqp-0-9-1-reference
 WORD_LIMIT = 80  # bytes of one topic word; longer ones are cut, so that a hostile handle cannot use up the key
 ABSENT = "-"  # the topic word for what is not known
@@ -40,6 +42,7 @@ class Decision(enum.Enum):
     ACK = "ack"  # done; the bus may forget it
     RETRY = "retry"  # not done, try again (counted; a poison message ends at the delivery limit)
     REJECT = "reject"  # can never be done: dead-letter it now
+    RETURN = "return"  # neither done nor failed: hand it back, to be delivered again
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,11 +67,29 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Headers = _NO_HEADERS
 
 
+class Death(msgspec.Struct, frozen=True):
+    """Why a message is where dead letters go.
+
+    Args:
+        queue: in which it died first.
+        reason: `rejected` by a worker, or `delivery_limit` after too many failures; RabbitMQ knows more.
+        at: when, seconds since the epoch; RabbitMQ keeps whole seconds.
+    """
+
+    queue: str
+    reason: str
+    at: int
+
+
 class Delivery(msgspec.Struct, frozen=True):
-    """A message handed to a worker; `attempt` is 1 the first time, more after a redelivery."""
+    """A message handed to a worker; `attempt` is 1 the first time, more after a redelivery.
+
+    `death` is there where it died in another queue before.
+    """
 
     message: Message
     attempt: int = 1
+    death: Death | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -89,6 +110,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         received: when its first byte came in, ms since the epoch.
         body: the upstream's bytes, untouched.
         cursor: where to go on after this item, in the upstream's own words; None where it has none.
+        partition: items that share it are kept in order (see `bus.shards`): an author's id; None where order is no
+            matter.
     """
 
     source: str
@@ -98,12 +121,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     cursor: str | None = None
     content_type: str = "application/json"
+    partition: str | None = None
 
     def message(self) -> Message:
         """The envelope for the `streamer.raw` exchange, topic `raw.<source>.<kind>`."""
         headers: dict[str, str | int] = {"received": self.received}
         if self.cursor is not None:
             headers["cursor"] = self.cursor
+        if self.partition is not None:
+            headers[PARTITION_KEY] = self.partition
         return Message(
             exchange=RAW,
             topic=_raw_topic(self.source, self.kind),
@@ -126,7 +152,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         received = message.headers.get("received")
         if not slash or not source or not isinstance(received, int):
             raise ValueError(f"message {message.message_id!r} on {message.topic!r} is not an item")
-        cursor = message.headers.get("cursor")
+        cursor, partition = message.headers.get("cursor"), message.headers.get(PARTITION_KEY)
         return cls(
             source=source,
             kind=message.kind,
@@ -135,6 +161,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             body=message.body,
             cursor=None if cursor is None else str(cursor),
             content_type=message.content_type,
+            partition=None if partition is None else str(partition),
         )
 
 

@@ -54,12 +54,18 @@ class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[enrich]`; plugins by name, in the order they run. Times in seconds."""
+    """`[enrich]`; plugins by name, in the order they run. Times in seconds.
+
+    Args:
+        prefetch: items in hand at once, in each process.
+        shards: queues that authors are spread over, so that the order of each is kept; 0 for one queue and no order.
+    """
 
     hydrators: tuple[str, ...] = ("entities", "author", "geo")
     events: tuple[str, ...] = ("post", "geo", "notice", "delete", "scrub", "gap")
     prefetch: Annotated[int, Meta(ge=1, le=65535)] = 256
     time_limit: Seconds = 2.0
+    shards: Annotated[int, Meta(ge=0, le=64)] = 0
     admin: str = "tcp:8182:interface=127.0.0.1"
 
 

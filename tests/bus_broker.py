@@ -28,6 +28,7 @@ REPLIES: dict[type, Any] = {
     spec.Exchange.Declare: lambda method: spec.Exchange.DeclareOk(),
     spec.Queue.Declare: lambda method: spec.Queue.DeclareOk(method.queue, 0, 0),
     spec.Queue.Bind: lambda method: spec.Queue.BindOk(),
+    spec.Queue.Unbind: lambda method: spec.Queue.UnbindOk(),
     spec.Confirm.Select: lambda method: spec.Confirm.SelectOk(),
     spec.Basic.Qos: lambda method: spec.Basic.QosOk(),
     spec.Basic.Consume: lambda method: spec.Basic.ConsumeOk(method.consumer_tag),
@@ -85,6 +86,7 @@ class Broker:
         frozen: it reads and answers nothing any more.
         lingers: seconds until we are told that a connection is lost.
         methods: what it was asked, on any connection.
+        prepared: it has the marker of an installed topology.
         published: message ids by delivery tag, on the present connection.
     """
 
@@ -94,6 +96,7 @@ class Broker:
     lingers: float = 0
     link: Any = None
     methods: list[Any] = attrs.field(factory=list)
+    prepared: bool = False
     published: list[str] = attrs.field(factory=list)
     connections: int = 0
     _buffer: bytes = b""
@@ -134,6 +137,9 @@ class Broker:
         elif isinstance(found, frame.Header):
             self.published.append(found.properties.message_id)
         elif isinstance(found, frame.Method):
+            if isinstance(found.method, spec.Exchange.Declare) and found.method.passive and not self.prepared:
+                self.say(spec.Channel.Close(404, "NOT_FOUND - no exchange", 40, 10), channel=found.channel_number)
+                return
             self.methods.append(found.method)
             reply = REPLIES.get(type(found.method))
             if reply is not None:

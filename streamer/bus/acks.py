@@ -9,10 +9,8 @@ name a tag that is itself unacked: the broker closes the channel otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
-from pika.exceptions import AMQPError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 BATCH = 64  # acks held back at most
@@ -21,20 +19,12 @@ FLUSH_AFTER = 0.02  # seconds an ack is held back at most
 Tell = Callable[[int, bool], None]
 
 
-def tell(channel: Any, tag: int, multiple: bool) -> None:
-    """Ack on a channel of pika's. Where the channel is gone already, the broker delivers again: that is no error."""
-    try:
-        channel.basic_ack(tag, multiple)
-    except AMQPError:
-        pass
-
-
 @attrs.define
 class Acks:
     """Deliveries of one channel that are not settled.
 
     Args:
-        tell: sends an ack: tag, multiple.
+        tell: sends an ack: tag, multiple (`IChannel.ack`).
         prefetch: of the channel; at most half of it is held back, so that the broker always may send more.
     """
 

@@ -15,42 +15,43 @@ Importing this module imports pika's adapter, which installs the default reactor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from pika import ConnectionParameters
 from pika.adapters.twisted_connection import _TwistedConnectionAdapter
+from pika.credentials import ExternalCredentials, PlainCredentials
 from pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from streamer.bus import deadline
 from streamer.bus.calls import Calls
-from streamer.bus.deliveries import Consumer, Deliveries
+from streamer.bus.deliveries import Deliveries
+from streamer.bus.driver import CANCELLED, ChannelRefused, ConnectionLost, IConnection, Login, Loss
 from streamer.bus.frames import CHANNEL
 from streamer.bus.gate import Gate
-from streamer.errors import BusError
+from streamer.bus.pika_channel import PikaChannel
 
 # Whatever pika logs we say ourselves, in sentences; unconfigured it would write to stderr.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-class Loss(msgspec.Struct, frozen=True):
-    """Why a connection is over: `cause` is a metric's label, `detail` a sentence."""
-
-    cause: str
-    detail: str
+ASIDE = 2  # number of the channel for questions that may be refused
 
 
-CANCELLED = Loss("cancelled", "the broker cancelled the consumer: the queue was deleted, or its node went away")
-
-
-class ConnectionLost(BusError):
-    """What was asked of a connection cannot be answered any more."""
+def connect(login: Login, clock: IReactorTime) -> BrokerConnection:
+    """The driver `amqp://` and `amqps://`: a connection by pika."""
+    credentials = ExternalCredentials() if login.external else PlainCredentials(login.user, login.password)
+    properties = {"connection_name": login.name, "product": "streamer", "version": login.version}
+    parameters = ConnectionParameters(
+        virtual_host=login.vhost, credentials=credentials, heartbeat=login.heartbeat, client_properties=properties
+    )
+    return BrokerConnection(parameters, clock)
 
 
 class _Adapter(_TwistedConnectionAdapter):  # type: ignore[misc]  # pika has no types
@@ -62,18 +63,13 @@ class _Adapter(_TwistedConnectionAdapter):  # type: ignore[misc]  # pika has no 
         self.protocol.hang_up(self._error)
 
 
+@implementer(IConnection)
 class BrokerConnection(Protocol):
-    """One connection, from connecting to its end; never used twice.
+    """See IConnection.
 
     Args:
         parameters: pika's; host, port and TLS in them are ignored.
         clock: the reactor.
-
-    Attributes:
-        opened: fires when the broker let us in; fails with ConnectionLost where it does not.
-        ended: fires with the Loss, once, when the transport is gone.
-        alive: there is a transport.
-        gate: whether it may be written to.
     """
 
     _log = Logger()
@@ -100,50 +96,42 @@ class BrokerConnection(Protocol):
         self.impl.add_on_connection_blocked_callback(self.gate.block)
         self.impl.add_on_connection_unblocked_callback(self.gate.unblock)
 
-    async def channel(self) -> Any:
-        """Open the channel; its end, for whatever reason, is the end of the connection.
-
-        Raises:
-            ConnectionLost: the connection went first.
-        """
-        answer = self._calls.ask()
-        self.impl.channel(CHANNEL, on_open_callback=lambda opened: self._calls.answer(answer, opened))
-        channel = await answer
+    async def channel(self) -> PikaChannel:
+        """See IConnection."""
+        channel = await self._open(CHANNEL, self._calls)
 
         def closed(_: Any, error: Exception) -> None:
             if self.loss is None:
                 self.abort(loss_of(error))
 
-        channel.add_on_close_callback(closed)
-        channel.add_on_cancel_callback(lambda _: self.abort(CANCELLED))
+        channel.raw.add_on_close_callback(closed)
+        channel.raw.add_on_cancel_callback(lambda _: self.abort(CANCELLED))
         return channel
 
-    def call(self, method: Callable[..., Any], **keywords: Any) -> Deferred[Any]:
-        """Call one of a channel's methods that take a callback.
+    async def aside(self) -> PikaChannel:
+        """See IConnection."""
+        calls = Calls()
+        channel = await self._open(ASIDE, calls)
 
-        Returns:
-            Fires with the broker's answer; fails with ConnectionLost when the connection goes first.
-        """
+        def closed(_: Any, error: Exception) -> None:
+            if isinstance(error, ChannelClosed):
+                calls.fail(ChannelRefused(error.reply_code, error.reply_text))
+            else:
+                calls.fail(ConnectionLost(loss_of(error).detail))
+
+        channel.raw.add_on_close_callback(closed)
+        return channel
+
+    async def _open(self, number: int, calls: Calls) -> PikaChannel:
         answer = self._calls.ask()
-        try:
-            method(callback=lambda frame: self._calls.answer(answer, frame), **keywords)
-        except AMQPError as error:
-            self._calls.drop(answer)
-            return fail(ConnectionLost(self.loss.detail if self.loss else f"cannot ask the broker: {error!r}"))
-        return answer
+        self.impl.channel(number, on_open_callback=lambda opened: self._calls.answer(answer, opened))
+        return PikaChannel(await answer, calls, self._deliveries)
 
-    def consume(self, channel: Any, consumer: Consumer, **keywords: Any) -> Deferred[Any]:
-        """Begin to consume, which a connection does once.
-
-        Args:
-            consumer: given each delivery.
-            keywords: of pika's `basic_consume`.
-
-        Returns:
-            As `call`.
-        """
-        self._deliveries.consumer = consumer
-        return self.call(channel.basic_consume, on_message_callback=_not_asked, **keywords)
+    @property
+    def server(self) -> str:
+        """See IConnection."""
+        said = self.impl.server_properties or {}
+        return f"{said.get('product', 'a broker')} {said.get('version', 'of an unknown version')}"
 
     @property
     def frame_max(self) -> int:
@@ -214,16 +202,11 @@ class BrokerConnection(Protocol):
             self._abort_timer = self._clock.callLater(deadline.CLOSE, self.abort, stuck)
 
 
-def _not_asked(*_: Any) -> None:
-    """Deliveries are cut out before pika sees them."""
-    raise AssertionError("pika was given a delivery")
-
-
 def loss_of(error: BaseException) -> Loss:
     """Name what ended a connection or a channel."""
     if isinstance(error, (ConnectionClosed, ChannelClosed)):
         what = "the channel" if isinstance(error, ChannelClosed) else "the connection"
-        return Loss("broker", f"the broker closed {what}: {error.reply_code} {error.reply_text}")
+        return Loss("broker", f"the broker closed {what}: {error.reply_code} {error.reply_text}", error.reply_code)
     if isinstance(error, ConnectionDone):
         return Loss("lost", "the broker hung up without a word")
     if isinstance(error, ConnectionAborted):

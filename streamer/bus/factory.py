@@ -14,7 +14,7 @@ from streamer.metrics import Metrics
 SCHEMES = ("memory:", "amqp://", "amqps://")
 
 
-def bus_for_url(url: str, reactor: Any, metrics: Metrics, name: str) -> IBus:
+def bus_for_url(url: str, reactor: Any, metrics: Metrics, name: str, shards: int = 0) -> IBus:
     """Make the bus a URL stands for; it is a service, and works once started.
 
     Args:
@@ -22,6 +22,7 @@ def bus_for_url(url: str, reactor: Any, metrics: Metrics, name: str) -> IBus:
         reactor: of the process.
         metrics: where counts go.
         name: of this service; the broker shows it for each connection.
+        shards: see `bus.shards`.
 
     Raises:
         ValueError: no bus answers to that URL, or a part of it cannot be read. Show it to the operator; it holds no
@@ -29,11 +30,11 @@ def bus_for_url(url: str, reactor: Any, metrics: Metrics, name: str) -> IBus:
     """
     address = check_url(url)
     if address is None:
-        return IBus(MemoryBus(reactor, metrics))
+        return IBus(MemoryBus(reactor, metrics, shards=shards))
     # pika's adapter installs the default reactor where none is, so it is imported only when one is there.
     from streamer.bus.rabbitmq import RabbitBus
 
-    return IBus(RabbitBus(address, reactor, metrics, name))
+    return IBus(RabbitBus(address, reactor, metrics, name, shards=shards))
 
 
 def check_url(url: str) -> Address | None:

@@ -25,6 +25,7 @@ from streamer.bus.crew import Crew
 from streamer.bus.limits import check
 from streamer.bus.memory_broker import MemoryBroker
 from streamer.bus.memory_queue import MemoryQueue, MemoryWorker
+from streamer.bus.shards import routed
 from streamer.errors import BusStopped, MessageRefused
 from streamer.interfaces import Handler, IBus, ILog, ISubscription, Offset, Receiver
 from streamer.message import Message
@@ -61,17 +62,26 @@ class MemoryBus(Service):
         clock: the reactor, or a Clock.
         metrics: where counts go.
         delay: attempt number to the seconds a failed delivery is held.
+        shards: see `bus.shards`.
     """
 
     durable = False
     window = WINDOW
     _reports = Logger()  # `log` is a verb of the bus
 
-    def __init__(self, clock: IReactorTime, metrics: Metrics, *, delay: Callable[[int], float] = retry_delay) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        metrics: Metrics,
+        *,
+        delay: Callable[[int], float] = retry_delay,
+        shards: int = 0,
+    ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._delay = delay
-        self._broker = MemoryBroker(clock, metrics)
+        self._shards = shards
+        self._broker = MemoryBroker(clock, metrics, topology.layout(shards))
         self._stopped = False
 
     @property
@@ -101,6 +111,8 @@ class MemoryBus(Service):
         """See IBus."""
         if self._stopped:
             return fail(BusStopped("the in-process bus is stopped"))
+        if self._shards:
+            message = routed(message, self._shards)
         try:
             check(message)
         except MessageRefused as error:
@@ -113,8 +125,8 @@ class MemoryBus(Service):
     def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
         """See IBus."""
         self._refuse_when_stopped()
-        if queue not in topology.QUEUES:
-            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(topology.QUEUES)}")
+        if queue not in self._broker.layout.queues:
+            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(self._broker.layout.queues)}")
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
         crew = Crew(queue, handler, prefetch, self._clock, self._metrics, self._delay)

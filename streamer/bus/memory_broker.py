@@ -26,6 +26,7 @@ class MemoryBroker:
 
     _clock: IReactorTime
     _metrics: Metrics
+    layout: topology.Layout = attrs.field(factory=topology.layout)
     running: bool = False
     queues: dict[str, MemoryQueue] = attrs.field(factory=dict)
     log: MemoryLog = attrs.field(init=False)
@@ -34,7 +35,7 @@ class MemoryBroker:
     _turn: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name, queue in topology.QUEUES.items():
+        for name, queue in self.layout.queues.items():
             if not queue.optional:
                 self.queue(name)
         self.log = MemoryLog(self._clock, self._metrics, self.wake)
@@ -43,7 +44,7 @@ class MemoryBroker:
     def queue(self, name: str) -> MemoryQueue:
         """A queue of the topology; from the first call on it is filled, worked or not."""
         if name not in self.queues:
-            self.queues[name] = MemoryQueue(topology.QUEUES[name], self._metrics, self.wake, self.route)
+            self.queues[name] = MemoryQueue(self.layout.queues[name], self._metrics, self.wake, self.route)
             self._routes.clear()
         return self.queues[name]
 
@@ -99,7 +100,7 @@ class MemoryBroker:
     def _destinations(self, exchange: str, topic: str) -> Destinations:
         found: Destinations = [
             self.log if binding.queue == topology.LOG else self.queues[binding.queue]
-            for binding in topology.BINDINGS
+            for binding in self.layout.bindings
             if binding.exchange == exchange
             and matches(binding.pattern, topic)
             and (binding.queue == topology.LOG or binding.queue in self.queues)

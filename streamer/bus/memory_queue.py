@@ -104,7 +104,10 @@ class MemoryQueue:
 
     def _settled(self, message: Message, attempt: int, decision: Decision) -> None:
         limit = self.queue.delivery_limit
-        if decision is Decision.RETRY and (limit is None or attempt <= limit):
+        if decision is Decision.RETURN:
+            self._ready.appendleft((message, attempt))
+            self._bytes += len(message.body)
+        elif decision is Decision.RETRY and (limit is None or attempt <= limit):
             self._ready.appendleft((message, attempt + 1))
             self._bytes += len(message.body)
         elif decision is not Decision.ACK and self.queue.dead_letter is not None:

@@ -20,19 +20,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any
 
 import attrs
-from pika.spec import Basic
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from streamer.bus import deadline, frames
-from streamer.bus.connection import BrokerConnection, Loss
+from streamer.bus.driver import IChannel, IConnection, Loss
 from streamer.bus.limits import check
 from streamer.bus.outbox import Outbox, Outgoing
 from streamer.bus.role import Broker, Role
+from streamer.bus.shards import routed
 from streamer.errors import BusStopped, MessageRefused
 from streamer.message import Message
 from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REFUSED, REPUBLISHED, Metric, Metrics
@@ -54,6 +53,7 @@ class Publisher:
 
     _broker: Broker
     window: int = WINDOW
+    shards: int = 0
     role: Role = attrs.field(
         init=False,
         default=attrs.Factory(
@@ -81,6 +81,8 @@ class Publisher:
         """See IBus."""
         if self._stopped:
             return fail(BusStopped("the bus is stopped"))
+        if self.shards:
+            message = routed(message, self.shards)
         try:
             check(message)
         except MessageRefused as error:
@@ -109,9 +111,9 @@ class Publisher:
             outgoing.taken.errback(BusStopped("the bus stopped before the broker confirmed"))
         self._send()
 
-    async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
+    async def _set_up(self, connection: IConnection, channel: IChannel) -> None:
         self._recover()
-        await connection.call(channel.confirm_delivery, ack_nack_callback=self._told)
+        await channel.confirm(self._told)
 
     def _changed(self) -> None:
         connection, now = self.role.connection, self._broker.clock.seconds()
@@ -148,10 +150,9 @@ class Publisher:
         self._turn = None
         self._send()
 
-    def _told(self, frame: Any) -> None:
+    def _told(self, tag: int, multiple: bool, acked: bool) -> None:
         """The broker acked or nacked."""
-        acked = isinstance(frame.method, Basic.Ack)
-        settled = self._outbox.settle(frame.method.delivery_tag, frame.method.multiple, acked)
+        settled = self._outbox.settle(tag, multiple, acked)
         _count(self._broker.metrics, PUBLISHED if acked else BUS_NACKED, settled)
         if acked:
             for outgoing in settled:

@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_bus_rabbitmq -*-
-"""The bus over RabbitMQ, by pika. Three verbs, each with roles (connections) of its own."""
+"""The bus over RabbitMQ. Three verbs, each with roles (connections) of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pika import ConnectionParameters, PlainCredentials
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
@@ -17,6 +16,7 @@ from zope.interface import implementer
 from streamer.bus import topology
 from streamer.bus.address import Address
 from streamer.bus.crew import Crew
+from streamer.bus.driver import Driver, Login
 from streamer.bus.publisher import WINDOW, Publisher
 from streamer.bus.reader import Reader
 from streamer.bus.role import Broker
@@ -41,6 +41,8 @@ class RabbitBus(Service):
         name: shown by the broker for our connections, before the role.
         jitter: gives numbers from 0 up to 1.
         delay: attempt number to the seconds a failed delivery is held.
+        driver: makes a connection; pika's by default.
+        shards: see `bus.shards`; every process of the house must be given the same number.
 
     Raises:
         ValueError: the address names a file that cannot be used.
@@ -58,13 +60,22 @@ class RabbitBus(Service):
         *,
         jitter: Callable[[], float] = random.random,
         delay: Callable[[int], float] = retry_delay,
+        driver: Driver | None = None,
+        shards: int = 0,
     ) -> None:
+        if driver is None:
+            # pika's adapter installs the default reactor where none is, so it is imported only when one is there.
+            from streamer.bus.connection import connect
+
+            driver = connect
+        self._driver: Driver = driver
+        self._layout = topology.layout(shards)
         self._address = address
         self._metrics = metrics
         self._client = name
         self._delay = delay
-        self._broker = Broker(address.endpoints(reactor), self._parameters, reactor, metrics, jitter)
-        self._publisher = Publisher(self._broker)
+        self._broker = Broker(address.endpoints(reactor), self._connect, reactor, metrics, jitter, self._layout)
+        self._publisher = Publisher(self._broker, shards=shards)
         self._subscriptions: dict[Worker | Reader, None] = {}  # those not stopped, in order
         self._stopped = False
 
@@ -99,8 +110,8 @@ class RabbitBus(Service):
 
     def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
         """See IBus."""
-        if queue not in topology.QUEUES:
-            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(topology.QUEUES)}")
+        if queue not in self._layout.queues:
+            raise ValueError(f"there is no queue {queue!r}; known are {', '.join(self._layout.queues)}")
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
         crew = Crew(queue, handler, prefetch, self._broker.clock, self._metrics, self._delay)
@@ -128,14 +139,13 @@ class RabbitBus(Service):
         await self._publisher.stop()
         Service.stopService(self)
 
-    def _parameters(self, role: str) -> ConnectionParameters:
-        return ConnectionParameters(
-            virtual_host=self._address.vhost,
-            credentials=PlainCredentials(self._address.user, self._address.password),
+    def _connect(self, role: str) -> Any:
+        login = Login(
+            vhost=self._address.vhost,
+            user=self._address.user,
+            password=self._address.password,
             heartbeat=HEARTBEAT,
-            client_properties={
-                "connection_name": f"{self._client} {role}",
-                "product": "streamer",
-                "version": importlib.metadata.version("streamer"),
-            },
+            name=f"{self._client} {role}",
+            version=importlib.metadata.version("streamer"),
         )
+        return self._driver(login, self._broker.clock)

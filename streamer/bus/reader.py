@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,9 +22,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from streamer.bus import envelope
-from streamer.bus.acks import Acks, tell
-from streamer.bus.connection import BrokerConnection, Loss
+from streamer.bus.acks import Acks
 from streamer.bus.deliveries import Deliver, Properties
+from streamer.bus.driver import IChannel, IConnection, Loss
 from streamer.bus.recall import Recall, Seen
 from streamer.bus.role import Broker, Role
 from streamer.bus.topology import LOG
@@ -95,17 +94,15 @@ class Reader:
             if self._acks is not None:
                 self._acks.done(tag)
 
-    async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
+    async def _set_up(self, connection: IConnection, channel: IChannel) -> None:
         start = self._start()
         self._recall.reconnected(self._doubtful)
         self._doubtful = False
-        self._acks = acks = Acks.for_prefetch(READ_AHEAD, partial(tell, channel), self._broker.clock)
-        await connection.call(channel.basic_qos, prefetch_count=READ_AHEAD)
+        self._acks = acks = Acks.for_prefetch(READ_AHEAD, channel.ack, self._broker.clock)
+        await channel.prefetch(READ_AHEAD)
         if self._recall.last is not None and start == self._recall.last:
             self._silence = self._broker.clock.callLater(RECOGNISE, self._doubt, "the entry read last did not come")
-        deliver = partial(self._delivered, acks)
-        arguments = {"x-stream-offset": start}
-        await connection.consume(channel, deliver, queue=LOG, arguments=arguments)
+        await channel.consume(partial(self._delivered, acks), LOG, {"x-stream-offset": start})
 
     def _start(self) -> int | str:
         now = self._broker.clock.seconds()

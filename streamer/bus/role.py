@@ -22,12 +22,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer.bus import deadline
-from streamer.bus.connection import BrokerConnection, Loss
-from streamer.bus.topology import declares
+from streamer.bus.driver import ChannelRefused, Connect, IChannel, IConnection, Loss
+from streamer.bus.topology import MARKER, Layout, declares, layout
 from streamer.metrics import BUS_BLOCKED, BUS_CONNECTED, BUS_ENDINGS, Metrics
 from streamer.policy.delivery import Reconnect
 
-Setup = Callable[[BrokerConnection, Any], Awaitable[None]]
+ACCESS_REFUSED = 403  # AMQP reply code
+
+Setup = Callable[[IConnection, IChannel], Awaitable[None]]
 
 
 class State(enum.Enum):
@@ -48,15 +50,17 @@ class Broker:
 
     Args:
         endpoints: name and client endpoint of each host, tried in turn.
-        parameters: makes pika's parameters for a connection of that name.
+        connect: makes a connection of that name.
         random: jitter, a number from 0 up to 1.
+        layout: the topology.
     """
 
     endpoints: Sequence[tuple[str, Any]]
-    parameters: Callable[[str], Any]
+    connect: Connect
     clock: IReactorTime
     metrics: Metrics
     random: Callable[[], float]
+    layout: Layout = attrs.field(factory=layout)
 
 
 @attrs.define(eq=False)
@@ -81,7 +85,7 @@ class Role:
     _changed: Callable[[], None]
     _worked: Sequence[str] = ()
     left: Callable[[], object] = lambda: None
-    connection: BrokerConnection | None = None
+    connection: IConnection | None = None
     state: State = State.IDLE
     _detail: str = ""
     _attempt: int = 0
@@ -146,7 +150,7 @@ class Role:
         """One connection, from its first packet to its end. Never fails, but for cancellation."""
         host, endpoint = self._broker.endpoints[self._attempt % len(self._broker.endpoints)]
         self._attempt += 1
-        self.connection = connection = BrokerConnection(self._broker.parameters(self.name), self._broker.clock)
+        self.connection = connection = self._broker.connect(self.name)
         connection.gate.changed = self._gate_changed
         clock = self._broker.clock
         try:
@@ -163,7 +167,8 @@ class Role:
             self._log.info("{role}: connected to {host}", role=self.name, host=host)
             self._broker.metrics.set(BUS_CONNECTED, self.name, to=1)
             self._become(State.RUNNING, f" to {host}")
-            return await connection.ended
+            loss: Loss = await connection.ended
+            return loss
         except CancelledError:
             connection.abort(Loss("stopped", "stopped while connecting"))
             raise
@@ -183,10 +188,11 @@ class Role:
                 self.state = State.WAITING
             self._changed()
 
-    async def _set_up(self, connection: BrokerConnection) -> None:
+    async def _set_up(self, connection: IConnection) -> None:
+        installed = await prepared(connection)
         channel = await connection.channel()
-        for declare in declares(self._worked):
-            await connection.call(getattr(channel, declare.method), **declare.keywords)
+        for declare in () if installed else declares(self._broker.layout, self._worked):
+            await channel.declare(declare.method, declare.keywords)
         await self._setup(connection, channel)
 
     def _become(self, state: State, detail: str) -> None:
@@ -204,3 +210,15 @@ class Role:
         if failure.check(CancelledError) is None:
             self._log.failure("{role}: the supervisor broke; this is a defect", failure=failure, role=self.name)
             self.state, self._detail = State.STOPPED, f" by a defect: {failure.getErrorMessage()}"
+
+
+async def prepared(connection: IConnection) -> bool:
+    """Whether an operator has installed the topology, as the marker exchange tells."""
+    aside = await connection.aside()
+    try:
+        await aside.declare("exchange_declare", {"exchange": MARKER, "passive": True})
+    except ChannelRefused as refused:
+        # 403, by RabbitMQ 4.3.0 alone: who may not even ask may declare nothing either.
+        return refused.code == ACCESS_REFUSED
+    aside.close()
+    return True

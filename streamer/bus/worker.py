@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import attrs
-from pika.exceptions import AMQPError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from streamer.bus import deadline, envelope
-from streamer.bus.acks import Acks, tell
-from streamer.bus.connection import BrokerConnection, ConnectionLost
+from streamer.bus.acks import Acks
 from streamer.bus.crew import Crew
 from streamer.bus.deliveries import Deliver, Properties
+from streamer.bus.driver import ConnectionLost, IChannel, IConnection
 from streamer.bus.role import Broker, Role
 from streamer.interfaces import ISubscription
-from streamer.message import Decision, Delivery
+from streamer.message import Decision
 
 
 @implementer(ISubscription)
@@ -34,7 +32,7 @@ class Worker:
     _crew: Crew
     _prefetch: int
     role: Role = attrs.field(init=False)
-    _channel: Any = None
+    _channel: IChannel | None = None
     _consumer: str = ""
     _acks: Acks | None = None
     _stopping: Deferred[None] | None = None
@@ -58,8 +56,8 @@ class Worker:
     async def _stop(self) -> None:
         clock = self._broker.clock
         try:
-            if self.role.ready and self.role.connection is not None:
-                cancelling = self.role.connection.call(self._channel.basic_cancel, consumer_tag=self._consumer)
+            if self.role.ready and self._channel is not None:
+                cancelling = self._channel.cancel(self._consumer)
                 await deadline.within(clock, deadline.CLOSE, cancelling, "cancel the consumer")
         except (ConnectionLost, TimeoutError) as error:
             self._log.info("{role}: while stopping: {error}", role=self.role.name, error=error)
@@ -67,18 +65,20 @@ class Worker:
             await deadline.within(clock, deadline.DRAIN, self._crew.drain(), "let the handlers finish")
         except TimeoutError as error:
             self._log.warn("{role}: {error}; what they had is delivered again", role=self.role.name, error=error)
-        if self._acks is not None:
+        if self._acks is not None and self._channel is not None:
             self._acks.flush()
+            self._channel.nack(
+                0, multiple=True
+            )  # all that is left; the connection's end alone would count as a failure
         await self.role.stop()
 
-    async def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
+    async def _set_up(self, connection: IConnection, channel: IChannel) -> None:
         if self._stopping is not None:
             return
-        acks = Acks.for_prefetch(self._prefetch, partial(tell, channel), self._broker.clock)
+        acks = Acks.for_prefetch(self._prefetch, channel.ack, self._broker.clock)
         self._channel, self._acks = channel, acks
-        await connection.call(channel.basic_qos, prefetch_count=self._prefetch)
-        consuming = connection.consume(channel, partial(self._delivered, acks, channel), queue=self._queue)
-        self._consumer = (await consuming).method.consumer_tag
+        await channel.prefetch(self._prefetch)
+        self._consumer = await channel.consume(partial(self._delivered, acks, channel), self._queue, {})
 
     def _changed(self) -> None:
         if self.role.connection is None and self._acks is not None:
@@ -86,19 +86,18 @@ class Worker:
             self._acks = None
             self._crew.forget_waiting()
 
-    def _delivered(self, acks: Acks, channel: Any, method: Deliver, properties: Properties, body: bytes) -> None:
+    def _delivered(self, acks: Acks, channel: IChannel, method: Deliver, properties: Properties, body: bytes) -> None:
         if self._stopping is not None:
-            return  # sent before the broker heard of it; it is delivered again, to whoever still works
+            return  # sent before the broker heard of it; it is handed back with all that is left
         tag = method.delivery_tag
         acks.delivered(tag)
-        delivery = Delivery(envelope.message(method, properties, body), envelope.attempt(properties))
-        self._crew.take(delivery, partial(self._settle, acks, channel, tag))
+        self._crew.take(envelope.delivery(method, properties, body), partial(self._settle, acks, channel, tag))
 
-    def _settle(self, acks: Acks, channel: Any, tag: int, decision: Decision) -> None:
+    def _settle(self, acks: Acks, channel: IChannel, tag: int, decision: Decision) -> None:
         if decision is Decision.ACK:
             acks.done(tag)
         elif acks.settled(tag):
-            try:
-                channel.basic_reject(tag, requeue=decision is Decision.RETRY)
-            except AMQPError:
-                pass  # the channel is gone: the broker delivers it again
+            if decision is Decision.RETURN:
+                channel.nack(tag, multiple=False)
+            else:
+                channel.reject(tag, requeue=decision is Decision.RETRY)

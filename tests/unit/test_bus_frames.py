@@ -81,7 +81,7 @@ class FramesTests(SynchronousTestCase):
         clock.advance(0)
         opening = Deferred.fromCoroutine(connection.channel())
         clock.advance(0)
-        channel = self.successResultOf(opening)
+        channel = self.successResultOf(opening).raw
         self.assertEqual((channel.channel_number, connection.frame_max), (frames.CHANNEL, FRAME_MAX))
         for body in (b"", b"{}", b"x" * (FRAME_MAX - frames.OVERHEAD), b"x" * 300_000):
             message = raw(1, body, headers={"cursor": "c"})

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import deadline, role
+from streamer.bus.connection import BrokerConnection
 from streamer.bus.publisher import BATCH, CONFIRM_LIMIT, FULL_LIMIT, NACK_DELAY, Publisher
 from streamer.errors import BusStopped, MessageRefused
 from streamer.metrics import (
@@ -54,7 +55,7 @@ class PublisherTests(SynchronousTestCase):
         self.broker = Counting(self.clock)
         shared = role.Broker(
             [("here", self.broker)],
-            lambda name: ConnectionParameters(heartbeat=self.heartbeat),
+            lambda name: BrokerConnection(ConnectionParameters(heartbeat=self.heartbeat), self.clock),
             self.clock,
             self.metrics,
             lambda: 0.5,

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import role
 from streamer.bus.acks import FLUSH_AFTER
+from streamer.bus.connection import BrokerConnection
 from streamer.bus.reader import QUIET, READ_AHEAD, RECOGNISE, Reader
 from streamer.interfaces import Offset
 from streamer.message import Entry
@@ -31,7 +32,7 @@ class ReaderTests(SynchronousTestCase):
     def reader(self, start: float | Offset) -> Reader:
         shared = role.Broker(
             [("here", self.broker)],
-            lambda name: ConnectionParameters(heartbeat=0),
+            lambda name: BrokerConnection(ConnectionParameters(heartbeat=0), self.clock),
             self.clock,
             self.metrics,
             lambda: 0.5,

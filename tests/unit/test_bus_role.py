@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import deadline, role
+from streamer.bus.connection import BrokerConnection
 from streamer.bus.role import Role
-from streamer.bus.topology import declares
+from streamer.bus.topology import declares, layout
 from streamer.metrics import BUS_CONNECTED, BUS_ENDINGS, Metrics
 from tests.bus_broker import REPLIES, Broker
 
@@ -42,7 +43,13 @@ class RoleTests(SynchronousTestCase):
             self.setups += 1
 
         found = [(f"host{number}", endpoint) for number, endpoint in enumerate(endpoints or (self.broker,))]
-        shared = role.Broker(found, lambda name: ConnectionParameters(), self.clock, self.metrics, lambda: 0.5)
+        shared = role.Broker(
+            found,
+            lambda name: BrokerConnection(ConnectionParameters(), self.clock),
+            self.clock,
+            self.metrics,
+            lambda: 0.5,
+        )
         made = Role("test", shared, set_up, lambda: self.changes.append(made.ready))
         made.start()
         self.clock.advance(0)
@@ -61,8 +68,8 @@ class RoleTests(SynchronousTestCase):
         self.assertTrue(made.ready)
         self.assertEqual(made.status, "test: connected to host0")
         asked = [type(method) for method in self.broker.methods if type(method) in REPLIES]
-        topology = [kind for kind in asked if kind in (spec.Exchange.Declare, spec.Queue.Declare, spec.Queue.Bind)]
-        self.assertEqual((len(topology), self.setups), (len(declares()), 1))
+        topology = [kind for kind in asked if kind in (spec.Exchange.Declare, spec.Queue.Declare, spec.Queue.Bind, spec.Queue.Unbind)]
+        self.assertEqual((len(topology), self.setups), (len(declares(layout())), 1))
         self.assertEqual(self.metrics.value(BUS_CONNECTED, "test"), 1)
         self.stop(made)
 

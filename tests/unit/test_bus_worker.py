@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import role, topology
 from streamer.bus.acks import FLUSH_AFTER
+from streamer.bus.connection import BrokerConnection
 from streamer.bus.crew import Crew
 from streamer.bus.worker import Worker
 from streamer.message import Decision, Delivery
@@ -30,7 +31,7 @@ class WorkerTests(SynchronousTestCase):
     def worker(self, queue: str = topology.ENRICH) -> Worker:
         shared = role.Broker(
             [("here", self.broker)],
-            lambda name: ConnectionParameters(heartbeat=0),
+            lambda name: BrokerConnection(ConnectionParameters(heartbeat=0), self.clock),
             self.clock,
             self.metrics,
             lambda: 0.5,
