@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NODE_PATH_FIRST := PATH="$(CURDIR)/$(BIN):$$PATH"
 WEB_SOURCES := $(shell find web/src web/build web/index.html web/*.ts web/package.json web/package-lock.json -type f 2>/dev/null)
 
-.PHONY: run test style types unit integration browser soak bench bench-ingest bench-relay screenshot web web-test node system clean package
+.PHONY: run test style types unit integration browser soak bench bench-bus bench-ingest bench-relay screenshot web web-test node system clean package
 
 run: $(VENV)/.run web
 	$(if $(CONF),$(BIN)/streamer run -c $(CONF),$(BIN)/streamer run --demo)
@@ -42,6 +42,11 @@ bench: $(VENV)/.check system
 # ONLY=reading make bench-ingest   one part alone: upstream, publishing, reading or memory
 bench-ingest: $(VENV)/.bench system
 	$(BIN)/python -m tests.bench.ingest $(ONLY)
+
+# Five minutes.   QUICK=1 make bench-bus   fewer rounds
+bench-bus: $(VENV)/.bench system
+	@tests/provision bench
+	$(BIN)/python -m tests.bench.bus $(if $(QUICK),--quick)
 
 # Ten minutes.   ONLY="aims ours nchan" make bench-relay   those parts and servers   QUICK=1   shorter windows, fewer cells
 bench-relay: $(VENV)/.bench system tests/bench/peers/node_modules/.package-lock.json

@@ -16,6 +16,8 @@ import click
 
 from streamer.control_cli import sources
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
+from streamer.services.dead_cli import dead
+from streamer.services.topology_cli import topology_group
 from streamer.services.watch_cli import tail, top
 
 PORT = click.IntRange(0, 65_535)
@@ -44,6 +46,8 @@ def main() -> None:
 main.add_command(sources)
 main.add_command(tail)
 main.add_command(top)
+main.add_command(dead)
+main.add_command(topology_group)
 
 
 @main.command()

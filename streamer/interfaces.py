@@ -181,7 +181,22 @@ class ISubscription(Interface):
     ready = Attribute("bool: messages can reach the handler right now (the broker confirmed the consumer).")
 
     def stop() -> Deferred[None]:
-        """Take no more messages, let running handlers finish and their decisions be told, then fire."""
+        """Take no more messages, let running handlers finish and their decisions be told, then fire.
+
+        What was delivered and not begun is handed back.
+        """
+
+
+class IWork(ISubscription):
+    """A running `work`."""
+
+    active = Attribute(
+        "bool: the queue has handed it something since it connected; at a queue with a single active worker, it is it."
+    )
+    workers = Attribute(
+        "int: how many work the queue, it included; 0 where that is not known yet. RabbitMQ counts one at a queue "
+        "with a single active worker."
+    )
 
 
 class ILog(ISubscription):
@@ -260,8 +275,10 @@ class IBus(IService):
 
     window = Attribute("int: unconfirmed messages beyond which a publisher should wait for a Deferred to fire.")
 
-    def work(queue: str, handler: Handler, prefetch: int) -> ISubscription:
+    def work(queue: str, handler: Handler, prefetch: int) -> IWork:
         """Compete for a queue's messages.
+
+        From the queue of a shard, messages with one partition key are handled one after the other (`bus.lanes`).
 
         Args:
             queue: a name of `bus.topology.layout`.

@@ -7,9 +7,20 @@
 * `crew`        handlers under way: concurrency, decisions, delayed retries
 * `memory`      the bus of one process: a `memory_broker` with `memory_queue` and `memory_log` (a `ring`), which routes
   by `patterns`
-* `rabbitmq`    the bus over pika: a `publisher` (with an `outbox` of `confirms`, encoded by `frames`), `worker` and
-  `reader` (with `acks` and `recall`), each owning one `role`: a supervised `connection` (`calls`, `gate`) to an
-  `address`, with a `deadline` for everything; `envelope` reads deliveries
+* `rabbitmq`    the bus over RabbitMQ, by either driver: `publishers` (each a `publisher` with an `outbox` of
+  `confirms`, encoded by `frames`, and its `standing`), `worker` and `reader` (with `acks`, `lanes` and `recall`), each
+  owning one `role`: a supervised connection to one of the `hosts` of an `address` (by `tls`), with a `deadline` for
+  everything, a `pulse` that notices silence, and `refusals` that say what is missing; `envelope` reads deliveries,
+  `watch` looks at queues
+* `shards`      which queue keeps an author's items in order
+* `driver`      the seam to an AMQP library: `connection` and `pika_channel` fit pika to it, `txamqp_…` txAMQP; both
+  with `calls`, `gate`, `deliveries` (the decoder), `greeting`, `logins` and `endings`
+
+Around the topology:
+
+* `definitions` it as a file for RabbitMQ, with the users of `permissions`; `versions` what differs between brokers
+* `survey`      what a broker has, by a `visit`; `verdict` what is wrong with it
+* `dead…`       looking at dead letters, replaying and dropping them
 
 Before the bus, on disk:
 

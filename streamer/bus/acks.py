@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 BATCH = 64  # acks held back at most
 FLUSH_AFTER = 0.02  # seconds an ack is held back at most
 
+STEP = 32  # deliveries handed back at once; the broker's own limit of what it looks at in one piece
+
 Tell = Callable[[int, bool], None]
 
 
@@ -82,6 +84,14 @@ class Acks:
         for tag in (*prefix, *singles):
             del self._open[tag]
         self._done = 0
+
+    def left(self) -> list[int]:
+        """Tags to hand back with `multiple`, one after the other, so that all that is not settled is handed back.
+
+        In steps, for RabbitMQ 3.10 shuffles what comes back by a single step of more than `STEP`.
+        """
+        tags = list(self._open)
+        return [*tags[STEP - 1 : -1 : STEP], *tags[-1:]]
 
     def close(self) -> None:
         """The channel is gone; whatever was not told comes again."""

@@ -41,7 +41,7 @@ class Confirms(Generic[T]):
         return self._last
 
     def settle(self, tag: int, multiple: bool) -> list[T]:
-        """The broker acked or nacked a tag, or all up to it (0 for all there are).
+        """The broker acked or nacked a tag, or all up to it. Zero is no tag: it would confirm what was not even read.
 
         Returns:
             What they carried, in the order of publishing.
@@ -49,7 +49,7 @@ class Confirms(Generic[T]):
         Raises:
             UnknownTag: nothing waits under that tag.
         """
-        settled = self._up_to(tag or self._last) if multiple else self._one(tag)
+        settled = self._up_to(tag) if multiple else self._one(tag)
         if not settled:
             which = f"all tags up to {tag}, none of which" if multiple else f"tag {tag}, which"
             raise UnknownTag(f"the broker confirmed {which} is waiting (last sent is {self._last})")

@@ -14,34 +14,35 @@ Importing this module imports pika's adapter, which installs the default reactor
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import Any
 
 from pika import ConnectionParameters
 from pika.adapters.twisted_connection import _TwistedConnectionAdapter
 from pika.credentials import ExternalCredentials, PlainCredentials
-from pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
+from pika.exceptions import AMQPError, AuthenticationError, ChannelClosed, ConnectionClosed
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from streamer.bus import deadline
+from streamer.bus import deadline, endings, logins
 from streamer.bus.calls import Calls
 from streamer.bus.deliveries import Deliveries
 from streamer.bus.driver import CANCELLED, ChannelRefused, ConnectionLost, IConnection, Login, Loss
-from streamer.bus.frames import CHANNEL
+from streamer.bus.frames import ASIDES, CHANNEL
 from streamer.bus.gate import Gate
+from streamer.bus.greeting import Greeting
 from streamer.bus.pika_channel import PikaChannel
+from streamer.bus.pulse import IAudible
+from streamer.errors import BusError
 
 # Whatever pika logs we say ourselves, in sentences; unconfigured it would write to stderr.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
-
-
-ASIDE = 2  # number of the channel for questions that may be refused
 
 
 def connect(login: Login, clock: IReactorTime) -> BrokerConnection:
@@ -62,8 +63,23 @@ class _Adapter(_TwistedConnectionAdapter):  # type: ignore[misc]  # pika has no 
     def _adapter_disconnect_stream(self) -> None:
         self.protocol.hang_up(self._error)
 
+    def _get_credentials(self, method_frame: Any) -> Any:
+        try:
+            return super()._get_credentials(method_frame)
+        except AuthenticationError:
+            raise logins.unknown(self.params.credentials.TYPE, method_frame.method.mechanisms) from None
 
-@implementer(IConnection)
+    def _on_connection_tune(self, method_frame: Any) -> None:
+        try:
+            logins.check_frame_max(method_frame.method.frame_max)
+        except BusError as error:
+            self._terminate_stream(error)
+        else:
+            super()._on_connection_tune(method_frame)
+            self.protocol.heartbeat = self.params.heartbeat or 0
+
+
+@implementer(IConnection, IAudible)
 class BrokerConnection(Protocol):
     """See IConnection.
 
@@ -79,10 +95,17 @@ class BrokerConnection(Protocol):
         self._clock = clock
         self._calls = Calls()
         self._abort_timer: IDelayedCall | None = None
+        self._freed: IDelayedCall | None = None
+        self._asides = itertools.cycle(ASIDES)
+        self._opened = False  # the channel that `write` publishes on
+        self._lent: Deferred[None] | None = None  # its number is used by an aside, until this fires
+        self._greeting = Greeting()
         self.opened: Deferred[None] = self._calls.ask()
         self.ended: Deferred[Loss] = Deferred()
         self.alive = False
         self.loss: Loss | None = None
+        self.received = 0
+        self.heartbeat = 0
         self.gate = Gate()
         self.impl = _Adapter(
             parameters=parameters,
@@ -98,6 +121,7 @@ class BrokerConnection(Protocol):
 
     async def channel(self) -> PikaChannel:
         """See IConnection."""
+        self._opened = True
         channel = await self._open(CHANNEL, self._calls)
 
         def closed(_: Any, error: Exception) -> None:
@@ -109,11 +133,20 @@ class BrokerConnection(Protocol):
         return channel
 
     async def aside(self) -> PikaChannel:
-        """See IConnection."""
+        """See IConnection. Where the broker allows one channel only, there is one before `channel` or none at all."""
+        number, limit = next(self._asides), self.impl.params.channel_max
+        if 0 < limit < number:
+            number = ASIDES.start if limit >= ASIDES.start else CHANNEL
+        if number == CHANNEL and self._opened:
+            raise ConnectionLost("the broker allows one channel only (channel_max = 1), which is in use")
         calls = Calls()
-        channel = await self._open(ASIDE, calls)
+        channel = await self._open(number, calls)
+        lent: Deferred[None] | None = Deferred() if number == CHANNEL else None
+        self._lent = lent
 
         def closed(_: Any, error: Exception) -> None:
+            if lent is not None and self.alive:
+                self._freed = self._clock.callLater(0, lent.callback, None)  # pika frees it after telling of the end
             if isinstance(error, ChannelClosed):
                 calls.fail(ChannelRefused(error.reply_code, error.reply_text))
             else:
@@ -123,8 +156,16 @@ class BrokerConnection(Protocol):
         return channel
 
     async def _open(self, number: int, calls: Calls) -> PikaChannel:
+        if self._lent is not None and number == CHANNEL:
+            free, lent, self._lent = self._calls.ask(), self._lent, None
+            lent.addCallback(lambda _: self._calls.answer(free, None))
+            await free
         answer = self._calls.ask()
-        self.impl.channel(number, on_open_callback=lambda opened: self._calls.answer(answer, opened))
+        try:
+            self.impl.channel(number, on_open_callback=lambda opened: self._calls.answer(answer, opened))
+        except AMQPError as error:
+            self._calls.drop(answer)
+            raise ConnectionLost(f"cannot open a channel: {error!r}") from error
         return PikaChannel(await answer, calls, self._deliveries)
 
     @property
@@ -175,10 +216,16 @@ class BrokerConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Hand deliveries to the consumer, all else to pika. What either raises is the connection's end."""
+        self.received += len(data)
+        if not self._greeting.known:
+            strange = self._greeting.feed(data)
+            if strange is not None:
+                self.abort(Loss("protocol", strange))
+            if not self._greeting.known:
+                return
         try:
             self._deliveries.feed(data)
-            self.impl.bytes_received += self._deliveries.taken  # by which pika sees that the broker is alive
-            self._deliveries.taken = 0
+            self.impl.bytes_received = self.received  # by which pika sees that the broker is alive, within a frame too
         except Exception as error:
             self._log.failure("while reading from the broker; the connection is given up")
             self.abort(Loss("protocol", f"what the broker sent could not be used: {error!r}"))
@@ -186,9 +233,10 @@ class BrokerConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """All is over: fail what still waits, then say why."""
         self.alive = False
-        if self._abort_timer is not None and self._abort_timer.active():
-            self._abort_timer.cancel()
-        self.loss = self.loss or loss_of(reason.value or ConnectionDone())
+        for call in (self._abort_timer, self._freed):
+            if call is not None and call.active():
+                call.cancel()
+        self.loss = self.loss or loss_of(reason.value or ConnectionDone(), self._greeting)
         try:
             self.impl.connection_lost(reason)
         except Exception:
@@ -202,15 +250,11 @@ class BrokerConnection(Protocol):
             self._abort_timer = self._clock.callLater(deadline.CLOSE, self.abort, stuck)
 
 
-def loss_of(error: BaseException) -> Loss:
-    """Name what ended a connection or a channel."""
+def loss_of(error: BaseException, greeting: Greeting | None = None) -> Loss:
+    """Name what ended a connection or a channel; see `endings.lost`."""
     if isinstance(error, (ConnectionClosed, ChannelClosed)):
         what = "the channel" if isinstance(error, ChannelClosed) else "the connection"
         return Loss("broker", f"the broker closed {what}: {error.reply_code} {error.reply_text}", error.reply_code)
-    if isinstance(error, ConnectionDone):
-        return Loss("lost", "the broker hung up without a word")
-    if isinstance(error, ConnectionAborted):
-        return Loss("lost", "the connection was cut")
     if "eartbeat" in type(error).__name__:
         return Loss("heartbeat", "the broker was silent for too long")
-    return Loss("lost", f"the connection was lost: {error or type(error).__name__}")
+    return endings.lost(error, greeting)

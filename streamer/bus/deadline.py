@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 # Seconds.
 CONNECT = 10.0  # TCP (and TLS) to one host
+CONNECT_ONE = 4.0  # the same, while there are others that may be there; two lost packets are made good in 3 s
 HANDSHAKE = 10.0  # AMQP's, with the login
 SETUP = 20.0  # topology and the role's own channel
 CLOSE = 5.0  # the broker's leave-taking; then the socket is cut

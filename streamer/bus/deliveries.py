@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from pika.data import decode_value
 
-from streamer.bus.frames import CHANNEL, OVERHEAD
+from streamer.bus.frames import ASIDES, CHANNEL, OVERHEAD
 from streamer.errors import BusError
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8  # frame types
@@ -30,6 +30,7 @@ _CONTENT_TYPE, _ENCODING, _HEADERS, _DELIVERY_MODE, _PRIORITY = 1 << 15, 1 << 14
 _CORRELATION, _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIMESTAMP, _TYPE = 1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 6, 1 << 5
 _MORE_FLAGS = 1  # a second word of flags follows; no broker writes one
 _KNOWN = 1024  # names of headers kept decoded
+_LONGEST = 131_072  # bytes of a frame; none of our drivers lets a broker write longer ones
 # Bytes of a value by its type; and the types of which each value tells its length.
 _FIXED = dict(zip(b"tbBsuiLfdDTV", (1, 1, 1, 2, 2, 4, 8, 4, 8, 5, 8, 0), strict=True))
 _LONG = b"SxAF"
@@ -73,13 +74,11 @@ class Deliveries:
 
     Attributes:
         consumer: called with each delivery; None while nothing is consumed, then pika has them all.
-        taken: bytes of frames that pika did not see.
     """
 
     def __init__(self, rest: Callable[[bytes], None]) -> None:
         self._rest = rest
         self.consumer: Consumer | None = None
-        self.taken = 0
         self._stopped = False
         self._buffer = b""
         self._deliver: Deliver | None = None  # of the delivery under way
@@ -104,6 +103,8 @@ class Deliveries:
             stop = start + OVERHEAD + size
             if kind > _HEARTBEAT:  # not a frame: the broker speaks another version, which pika knows how to say
                 stop = end
+            elif size > _LONGEST or channel >= ASIDES.stop:  # else it would be waited for, or go unnoticed
+                raise BusError(f"there is no frame of {size} bytes on channel {channel}")
             elif stop > end:
                 break
             elif buffer[stop - 1] != _END:
@@ -137,7 +138,6 @@ class Deliveries:
                 self._complete(b"".join([*self._pieces, buffer[start:stop]]))
             else:
                 self._complete(buffer[start:stop])
-        self.taken += stop - start + OVERHEAD
         return True
 
     def _complete(self, body: bytes) -> None:

@@ -92,7 +92,7 @@ class IChannel(Interface):
         """Have publishes confirmed: `told` is given tag, multiple, and whether it is an ack."""
 
     def consume(consumer: Consumer, queue: str, arguments: Mapping[str, object]) -> Deferred[str]:
-        """Begin to consume, which a connection does once; fires with the consumer's tag."""
+        """Begin to consume, one queue at a time; fires with the consumer's tag."""
 
     def cancel(tag: str) -> Deferred[None]:
         """Consume no more; what was delivered stays to be settled."""
@@ -118,6 +118,7 @@ class IConnection(Interface):
     alive = Attribute("bool: there is a transport.")
     loss = Attribute("Loss | None: the first reason given for its end.")
     gate = Attribute("Gate: whether it may be written to.")
+    transport = Attribute("ITransport | None: None until it is connected.")
     frame_max = Attribute("int: bytes of the longest frame the broker takes, once open.")
     server = Attribute("str: product and version of the broker, once open: 'RabbitMQ 3.10.8'.")
 

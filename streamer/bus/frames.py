@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from streamer.bus.limits import TIMESTAMP_HEADER
 from streamer.message import Headers, Message
 
-CHANNEL = 1  # the only one of a connection
+CHANNEL = 1  # on which a connection publishes, or consumes
+ASIDES = range(2, 10)  # in turn, for questions that may be refused: pika frees a number only after telling of its end
 OVERHEAD = 8  # bytes of a frame that are not its payload
 PERSISTENT = 2  # AMQP delivery mode
 KNOWN = 4096  # routes, and as many short strings, that are kept encoded; the longest unused are forgotten

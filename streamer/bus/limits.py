@@ -15,7 +15,9 @@ from streamer.message import Message
 
 SHORT_STRING = 255  # bytes; AMQP 0-9-1 short string
 BODY_LIMIT = 16_777_216  # bytes; RabbitMQ's default since 4.0 (134217728 before)
-HEADERS_LIMIT = 65_536  # bytes of names and values; all headers must fit one frame, 131072 bytes by default
+HEADERS_LIMIT = 6_144  # bytes, encoded: headers and properties must fit one frame, which may be as short as 8192 bytes
+STRING_OVERHEAD = 6  # bytes around a header that is a string: lengths of name and value, type
+INTEGER_SIZE = 10  # bytes of a header that is an integer, its name left out
 KNOWN_NAMES = 1024  # header names known to be good, which are few; the longest unused are forgotten
 INTEGER_LIMIT = 2**63  # AMQP's longest integer is signed
 
@@ -65,11 +67,13 @@ def _check_headers(message: Message) -> None:
         except ValueError as error:
             raise _refused(message, str(error)) from None
         if isinstance(value, str):
-            total += len(value) if value.isascii() else _size(message, f"header {name!r}", value)
+            total += STRING_OVERHEAD + (len(value) if value.isascii() else _size(message, f"header {name!r}", value))
         elif not isinstance(value, int):
             raise _refused(message, f"the header {name!r} is a {type(value).__name__}; use str or int")
         elif not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
             raise _refused(message, f"the header {name!r} is an integer beyond 64 bits")
+        else:
+            total += INTEGER_SIZE
     if total > HEADERS_LIMIT:
         raise _refused(message, f"its headers have {total} bytes, the limit is {HEADERS_LIMIT}")
 

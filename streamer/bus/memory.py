@@ -5,53 +5,37 @@ It keeps the contract of the real one (`tests/bus_contract.py` runs on both) exc
 the process ends is gone.
 
 Publishing is synchronous: the message is in every queue it is routed to when `publish` returns, and the Deferred has
-fired, unless a queue that must not lose anything is at its limit. Delivering is not: handlers and readers run in a
-later turn of the reactor, so that a publisher never finds itself inside a handler.
+fired, unless a queue that must not lose anything is at its limit, or so much was published in this turn of the reactor
+that others must have theirs. Delivering is not: handlers and readers run in a later turn, so that a publisher never
+finds itself inside a handler. It is bounded by `bus.memory_bounds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from streamer.bus import deadline, topology
+from streamer.bus import topology
 from streamer.bus.crew import Crew
+from streamer.bus.lanes import Lanes
 from streamer.bus.limits import check
 from streamer.bus.memory_broker import MemoryBroker
-from streamer.bus.memory_queue import MemoryQueue, MemoryWorker
+from streamer.bus.memory_queue import MemoryWorker
+from streamer.bus.memory_work import MemoryWork
 from streamer.bus.shards import routed
 from streamer.errors import BusStopped, MessageRefused
-from streamer.interfaces import Handler, IBus, ILog, ISubscription, Offset, Receiver
+from streamer.interfaces import Handler, IBus, ILog, IWork, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import BUS_CONNECTED, PUBLISHED, REFUSED, Metrics
 from streamer.policy.delivery import retry_delay
 
 WINDOW = 1000  # unconfirmed messages; see IBus.window
-
-
-@implementer(ISubscription)
-@attrs.define(eq=False)
-class MemoryWork:
-    """A running `work`."""
-
-    _broker: MemoryBroker
-    _queue: MemoryQueue
-    _worker: MemoryWorker
-
-    @property
-    def ready(self) -> bool:
-        """Whether the queue hands out to this worker; all but one of a single-active queue are in reserve."""
-        return self._broker.running and self._worker in self._queue.workers
-
-    def stop(self) -> Deferred[None]:
-        """See ISubscription."""
-        return self._queue.leave(self._worker)
 
 
 @implementer(IBus)
@@ -82,6 +66,8 @@ class MemoryBus(Service):
         self._delay = delay
         self._shards = shards
         self._broker = MemoryBroker(clock, metrics, topology.layout(shards))
+        self._works: dict[MemoryWork, None] = {}  # those whose handlers are not done, in order
+        self._stopping: Deferred[None] | None = None
         self._stopped = False
 
     @property
@@ -94,8 +80,12 @@ class MemoryBus(Service):
         """For the operator."""
         if self._stopped:
             return "the in-process bus is stopped"
-        waiting = [f"{len(queue)} in {name}" for name, queue in self._broker.queues.items() if len(queue)]
-        return f"in this process; waiting: {', '.join(waiting) or 'nothing'}; log at {self._broker.log.ring.next}"
+        queues = self._broker.queues.items()
+        full = [
+            f"{name} is full, {len(queue.publishers)} publishes wait; " for name, queue in queues if queue.publishers
+        ]
+        waiting = ", ".join(f"{len(queue)} in {name}" for name, queue in queues if len(queue)) or "nothing"
+        return f"{''.join(full)}in this process; waiting: {waiting}; log at {self._broker.log.ring.next}"
 
     def startService(self) -> None:
         """Begin to hand out."""
@@ -105,7 +95,11 @@ class MemoryBus(Service):
 
     def stopService(self) -> Deferred[None]:
         """Let handlers finish, publishing meanwhile; then refuse, and say what is lost."""
-        return Deferred.fromCoroutine(self._stop())
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        finished: Deferred[None] = Deferred()
+        self._stopping.addBoth(lambda _: finished.callback(None))
+        return finished
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
@@ -120,20 +114,25 @@ class MemoryBus(Service):
             return fail(error)
         held = self._broker.route(message.exchange, message)
         self._metrics.add(PUBLISHED, message.exchange)
-        return held or succeed(None)
+        return held or self._broker.answer()
 
-    def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
+    def work(self, queue: str, handler: Handler, prefetch: int) -> IWork:
         """See IBus."""
         self._refuse_when_stopped()
         if queue not in self._broker.layout.queues:
             raise ValueError(f"there is no queue {queue!r}; known are {', '.join(self._broker.layout.queues)}")
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
-        crew = Crew(queue, handler, prefetch, self._clock, self._metrics, self._delay)
+        found = self._broker.layout.queues[queue]
+        lanes = Lanes(queue, handler, found.delivery_limit, self._clock, self._metrics) if found.ordered else None
+        crew = Crew(queue, lanes or handler, prefetch, self._clock, self._metrics, self._delay)
         worker = MemoryWorker(crew, prefetch)
         worked = self._broker.queue(queue)
         worked.join(worker)
-        return ISubscription(MemoryWork(self._broker, worked, worker))
+        work = MemoryWork(self._broker, worked, worker, lanes, self._clock)
+        work.left = partial(self._works.pop, work, None)
+        self._works[work] = None
+        return IWork(work)
 
     def log(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus."""
@@ -141,13 +140,7 @@ class MemoryBus(Service):
         return self._broker.log.reader(start, receive)
 
     async def _stop(self) -> None:
-        queues = self._broker.queues.values()
-        leaving = [queue.leave(worker) for queue in queues for worker in tuple(queue.workers)]
-        gathered = gatherResults(leaving, consumeErrors=True)  # at the deadline each of them fails
-        try:
-            await deadline.within(self._clock, deadline.DRAIN, gathered, "let the handlers finish")
-        except TimeoutError as error:
-            self._reports.warn("the in-process bus stops with handlers still running: {error}", error=str(error))
+        await gatherResults([work.stop() for work in tuple(self._works)])
         self._stopped = True
         for queue, count in self._broker.stop().items():
             self._reports.warn(
@@ -157,5 +150,5 @@ class MemoryBus(Service):
         Service.stopService(self)
 
     def _refuse_when_stopped(self) -> None:
-        if self._stopped:
+        if self._stopping is not None:
             raise BusStopped("the in-process bus is stopped")

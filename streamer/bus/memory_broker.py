@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from streamer.bus import topology
+from streamer.bus import memory_bounds, topology
 from streamer.bus.memory_log import MemoryLog
+from streamer.bus.memory_places import Places
 from streamer.bus.memory_queue import MemoryQueue
 from streamer.bus.patterns import matches
-from streamer.message import Message
-from streamer.metrics import BUS_UNROUTED, Metrics
+from streamer.message import Death, Message
+from streamer.metrics import BUS_PENDING, BUS_UNROUTED, Metrics
 
 SLICE = 256  # messages that one queue, or one reader, is given in one turn of the reactor
+AT_ONCE = 64  # publishes answered within one turn; a publisher that publishes when it is answered nests as deep
 ROUTES = 8192  # topics whose destinations are remembered; then all are forgotten
 
 Destinations = list[MemoryQueue | MemoryLog]
@@ -33,6 +35,9 @@ class MemoryBroker:
     _unrouted: Destinations = attrs.field(init=False)
     _routes: dict[tuple[str, str], Destinations] = attrs.field(factory=dict)
     _turn: IDelayedCall | None = None
+    _answered: int = 0  # in this turn
+    _later: list[Deferred[None]] = attrs.field(factory=list)  # answered at its end
+    _held: int = 0  # publishes that were not answered because of a full queue, as shown
 
     def __attrs_post_init__(self) -> None:
         for name, queue in self.layout.queues.items():
@@ -44,7 +49,9 @@ class MemoryBroker:
     def queue(self, name: str) -> MemoryQueue:
         """A queue of the topology; from the first call on it is filled, worked or not."""
         if name not in self.queues:
-            self.queues[name] = MemoryQueue(self.layout.queues[name], self._metrics, self.wake, self.route)
+            queue = self.layout.queues[name]
+            places = Places(*memory_bounds.bounds(queue, self.layout))
+            self.queues[name] = MemoryQueue(queue, self._clock, self._metrics, self.wake, self.route, places)
             self._routes.clear()
         return self.queues[name]
 
@@ -59,13 +66,19 @@ class MemoryBroker:
         self.log.readers.clear()
         for queue in self.queues.values():
             queue.stop()
+            queue.show(there=False)
+        self._answer()
+        self._metrics.set(BUS_PENDING, to=0)
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
         return {name: len(queue) for name, queue in self.queues.items() if len(queue)}
 
-    def route(self, exchange: str, message: Message) -> Deferred[None] | None:
+    def route(self, exchange: str, message: Message, death: Death | None = None) -> Deferred[None] | None:
         """Put a message wherever the topology says.
+
+        Args:
+            death: how it died; it comes from another queue.
 
         Returns:
             None when that is all; otherwise a Deferred that fires when the queue at its limit is below it again. The
@@ -81,8 +94,18 @@ class MemoryBroker:
             self._metrics.add(BUS_UNROUTED, exchange)
         held = None
         for destination in destinations:
-            held = destination.put(message) or held
+            held = destination.put(message, death) or held
         return held
+
+    def answer(self) -> Deferred[None]:
+        """Tell a publisher that its message was taken: now, or at the end of the turn, when there is to be one."""
+        self._answered += 1
+        if self._answered <= AT_ONCE or not self.running:
+            return succeed(None)
+        later: Deferred[None] = Deferred()
+        self._later.append(later)
+        self.wake()
+        return later
 
     def wake(self) -> None:
         """There may be something to hand out."""
@@ -94,8 +117,26 @@ class MemoryBroker:
         more = self.log.hand_out(SLICE)
         for queue in tuple(self.queues.values()):  # a handler may begin to work one more
             more |= queue.hand_out(SLICE)
+        self._answer()
+        self._show()
         if more:
             self.wake()
+
+    def _answer(self) -> None:
+        self._answered, later = 0, self._later
+        self._later = []
+        for taken in later:
+            taken.callback(None)
+
+    def _show(self) -> None:
+        """Set the gauges, once a turn."""
+        held = 0
+        for queue in self.queues.values():
+            queue.show()
+            held += len(queue.publishers)
+        if held != self._held:
+            self._held = held
+            self._metrics.set(BUS_PENDING, to=held)
 
     def _destinations(self, exchange: str, topic: str) -> Destinations:
         found: Destinations = [

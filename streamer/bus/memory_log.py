@@ -8,12 +8,13 @@ from collections.abc import Callable
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from streamer.bus.ring import Ring
 from streamer.bus.topology import LOG
 from streamer.interfaces import LAST, ILog, Offset, Receiver
-from streamer.message import Message
+from streamer.message import Death, Message
 from streamer.metrics import BUS_DROPPED, LOG_SKIPPED, Metrics
 
 
@@ -22,20 +23,24 @@ from streamer.metrics import BUS_DROPPED, LOG_SKIPPED, Metrics
 class MemoryReader:
     """One reader; `next` is the offset it has not seen yet."""
 
+    _reports = Logger()
+
     _log: MemoryLog
     _receive: Receiver
     next: int
     _goal: int
     caught_up: Deferred[None] = attrs.field(factory=Deferred)
     _paused: bool = False
+    _stopped: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether it is being read to."""
-        return self._log.reading and self in self._log.readers
+        return self._log.reading and not self._stopped
 
     def stop(self) -> Deferred[None]:
         """See ISubscription."""
+        self._stopped = True
         if self in self._log.readers:
             self._log.readers.remove(self)
         return succeed(None)
@@ -51,15 +56,18 @@ class MemoryReader:
 
     def follow(self, ring: Ring, most: int, metrics: Metrics) -> bool:
         """Read up to so many entries. Returns whether there are more to be read now."""
-        if self._paused:
+        if self._paused or self._stopped:
             return False
         if self.next < ring.first:
             metrics.add(LOG_SKIPPED, by=ring.first - self.next)
             self.next = ring.first
         for entry in ring.read(self.next, most):
             self.next = entry.offset + 1
-            self._receive(entry)
-            if self._paused or self not in self._log.readers:
+            try:
+                self._receive(entry)
+            except Exception:
+                self._reports.failure("a reader of the log failed at entry {offset}", offset=entry.offset)
+            if self._paused or self._stopped:
                 return False
         if self.next >= self._goal and not self.caught_up.called:
             self.caught_up.callback(None)
@@ -77,23 +85,25 @@ class MemoryLog:
     readers: list[MemoryReader] = attrs.field(factory=list)
     reading: bool = False
 
-    def put(self, message: Message) -> Deferred[None] | None:
-        """Add an entry; it stays whether anybody reads or not. Nobody has to wait for it."""
+    def put(self, message: Message, death: Death | None = None) -> Deferred[None] | None:
+        """Add an entry; it stays whether anybody reads or not. Nobody has to wait for it, nothing dies into it."""
         first = self.ring.first
         self.ring.append(message, self._clock.seconds())
-        if self.ring.first != first:
-            self._metrics.add(BUS_DROPPED, LOG, by=self.ring.first - first)
+        self._count(first)
         if self.readers:
             self.wake()
         return None
 
     def reader(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus.log."""
-        end = self.ring.next
+        now, end = self._clock.seconds(), self.ring.next
+        first = self.ring.first
+        self.ring.expire(now)
+        self._count(first)
         if isinstance(start, Offset):
             first = max(end - 1 if start is LAST else start.number, self.ring.first)
         else:
-            first = self.ring.since(self._clock.seconds() - start) if start > 0 else end
+            first = self.ring.since(now - start) if start > 0 else end
         reader = MemoryReader(self, receive, first, end)
         self.readers.append(reader)
         self.wake()
@@ -105,3 +115,7 @@ class MemoryLog:
         for reader in tuple(self.readers):
             more |= reader.follow(self.ring, most, self._metrics)
         return more
+
+    def _count(self, first: int) -> None:
+        if self.ring.first != first:
+            self._metrics.add(BUS_DROPPED, LOG, by=self.ring.first - first)

@@ -1,5 +1,10 @@
 # -*- test-case-name: tests.unit.test_bus_memory -*-
-"""A work queue of the in-process bus, with the promises of a quorum queue: order, attempts, limit, dead letters."""
+"""A work queue of the in-process bus, with the promises of a quorum queue: order, attempts, limit, dead letters.
+
+Two things are otherwise, so that nothing fails for it and order is kept: handing back is not counted as a failure
+(with RabbitMQ only from 4.3 on), and of a queue with a single active worker the next one is handed nothing before the
+last one is done (RabbitMQ serves it at once, and what the last one had comes later).
+"""
 
 from __future__ import annotations
 
@@ -8,24 +13,27 @@ from collections.abc import Callable
 from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from streamer.bus.crew import Crew
+from streamer.bus.memory_places import Place, Places
 from streamer.bus.topology import Queue
 from streamer.errors import BusStopped
-from streamer.message import Decision, Delivery, Message
-from streamer.metrics import BUS_DEAD_LETTERED, BUS_DROPPED, Metrics
+from streamer.message import Death, Decision, Delivery, Message
+from streamer.metrics import BUS_DEAD_LETTERED, BUS_DROPPED, BUS_QUEUE_CONSUMERS, BUS_QUEUE_MESSAGES, Metrics
 
-QUEUE_MESSAGES = 20_000  # messages waiting at most; the topology's own limit where that is lower
-QUEUE_BYTES = 67_108_864  # bytes of bodies waiting at most
+REJECTED, DELIVERY_LIMIT = "rejected", "delivery_limit"  # why a message dies, as RabbitMQ has it
 
 
 @attrs.define(eq=False)
 class MemoryWorker:
-    """One consumer of a queue; an ISubscription, whose `stop` is `MemoryQueue.leave`."""
+    """One consumer of a queue; `in_hand` is what it was handed and has not settled, by number."""
 
     crew: Crew
     prefetch: int
+    leaving: bool = False
+    in_hand: dict[int, Place] = attrs.field(factory=dict)
 
 
 @attrs.define(eq=False)
@@ -35,53 +43,57 @@ class MemoryQueue:
     Args:
         queue: what the topology says of it.
         wake: called when there may be something to hand out.
-        bury: takes dead letters.
+        bury: takes dead letters: exchange, message, how it died.
+        places: what waits; beyond its bounds publishers wait, or the oldest go.
+
+    Attributes:
+        publishers: publishes that wait for their answer.
     """
 
     queue: Queue
+    _clock: IReactorTime
     _metrics: Metrics
     _wake: Callable[[], None]
-    _bury: Callable[[str, Message], object]
-    max_messages: int = QUEUE_MESSAGES
-    max_bytes: int = QUEUE_BYTES
+    _bury: Callable[[str, Message, Death], object]
+    places: Places
     workers: deque[MemoryWorker] = attrs.field(factory=deque)
-    _ready: deque[tuple[Message, int]] = attrs.field(factory=deque)
-    _bytes: int = 0
-    _publishers: deque[Deferred[None]] = attrs.field(factory=deque)
+    publishers: deque[Deferred[None]] = attrs.field(factory=deque)
+    _shown: tuple[int, int] = (-1, -1)
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self.places)
 
-    def put(self, message: Message) -> Deferred[None] | None:
+    def put(self, message: Message, death: Death | None = None) -> Deferred[None] | None:
         """Take a message at the end of the queue.
 
         Returns:
             None when that is all; otherwise a Deferred that fires when the queue is below its limit again.
         """
-        self._ready.append((message, 1))
-        self._bytes += len(message.body)
+        self.places.add(message, death)
         self._wake()
-        if not self._over():
+        if not self.places.over:
             return None
         if not self.queue.rejects:
-            while self._over() and len(self._ready) > 1:
-                self._pop()
-                self._metrics.add(BUS_DROPPED, self.queue.name)
+            self._shorten()
             return None
         held: Deferred[None] = Deferred()
-        self._publishers.append(held)
+        self.publishers.append(held)
         return held
 
     def hand_out(self, most: int) -> bool:
-        """Give up to so many messages to workers with room. Returns whether it could go on."""
+        """Give up to so many messages to workers with room, none of them twice. Returns whether it could go on."""
+        places = self.places
+        places.turn()
         for _ in range(most):
-            worker = self._next_worker() if self._ready else None
-            if worker is None:
+            if not places.ready:
+                return len(places) > 0
+            if (worker := self._next_worker()) is None:
                 return False
-            message, attempt = self._pop()
-            worker.crew.take(Delivery(message, attempt), partial(self._settled, message, attempt))
-            while self._publishers and not self._over():
-                self._publishers.popleft().callback(None)
+            place = places.take()
+            worker.in_hand[place[0]] = place
+            worker.crew.take(place[1], partial(self._settled, worker, place))
+            while self.publishers and not places.over:
+                self.publishers.popleft().callback(None)
         return True
 
     def join(self, worker: MemoryWorker) -> None:
@@ -90,50 +102,76 @@ class MemoryQueue:
         self._wake()
 
     def leave(self, worker: MemoryWorker) -> Deferred[None]:
-        """A worker takes no more; fires when its handlers are done."""
-        if worker not in self.workers:
-            return succeed(None)
-        self.workers.remove(worker)
+        """A worker takes no more; fires when its handlers are done. Then, or when that takes too long, call `left`."""
+        worker.leaving = True
+        if worker in self.workers and not (self.queue.single_active and self.workers[0] is worker):
+            self.workers.remove(worker)
         self._wake()
         return worker.crew.drain()
 
+    def left(self, worker: MemoryWorker) -> None:
+        """Take back what a worker has not settled; whatever its handlers decide from now on comes too late."""
+        places, worker.in_hand = worker.in_hand, {}
+        for place in places.values():
+            self._give_back(place)
+        if worker in self.workers:
+            self.workers.remove(worker)
+        self._wake()
+
     def stop(self) -> None:
         """The bus is stopping: publishers held at the limit get their messages back."""
-        while self._publishers:
-            self._publishers.popleft().errback(BusStopped(f"the bus stopped while {self.queue.name} was full"))
+        while self.publishers:
+            self.publishers.popleft().errback(BusStopped(f"the bus stopped while {self.queue.name} was full"))
 
-    def _settled(self, message: Message, attempt: int, decision: Decision) -> None:
+    def show(self, there: bool = True) -> None:
+        """Set the gauges; nothing to do where neither number is another one than at the last time.
+
+        Args:
+            there: the queue has not gone with its bus.
+        """
+        shown = (len(self), len(self.workers)) if there else (0, 0)
+        if shown != self._shown:
+            self._shown = shown
+            self._metrics.set(BUS_QUEUE_MESSAGES, self.queue.name, to=shown[0])
+            self._metrics.set(BUS_QUEUE_CONSUMERS, self.queue.name, to=shown[1])
+
+    def _settled(self, worker: MemoryWorker, place: Place, decision: Decision) -> None:
+        number, delivery, size = place
+        if worker.in_hand.pop(number, None) is None:
+            return
         limit = self.queue.delivery_limit
-        if decision is Decision.RETURN:
-            self._ready.appendleft((message, attempt))
-            self._bytes += len(message.body)
-        elif decision is Decision.RETRY and (limit is None or attempt <= limit):
-            self._ready.appendleft((message, attempt + 1))
-            self._bytes += len(message.body)
-        elif decision is not Decision.ACK and self.queue.dead_letter is not None:
+        if decision is Decision.ACK:
+            pass
+        elif decision is Decision.RETURN:
+            self._give_back(place)
+        elif decision is Decision.RETRY and (limit is None or delivery.attempt <= limit):
+            self._give_back((number, Delivery(delivery.message, delivery.attempt + 1, delivery.death), size))
+        elif self.queue.dead_letter is not None:
             self._metrics.add(BUS_DEAD_LETTERED, self.queue.name)
-            self._bury(self.queue.dead_letter, message)
-        elif decision is not Decision.ACK:
+            reason = REJECTED if decision is Decision.REJECT else DELIVERY_LIMIT
+            death = Death(self.queue.name, reason, int(self._clock.seconds()))
+            self._bury(self.queue.dead_letter, delivery.message, death)
+        else:
             self._metrics.add(BUS_DROPPED, self.queue.name)
         self._wake()
+
+    def _give_back(self, place: Place) -> None:
+        self.places.give_back(place)
+        if not self.queue.rejects:
+            self._shorten()
 
     def _next_worker(self) -> MemoryWorker | None:
         if self.queue.single_active:
             first = self.workers[0] if self.workers else None
-            return first if first is not None and first.crew.running < first.prefetch else None
+            return first if first is not None and not first.leaving and len(first.in_hand) < first.prefetch else None
         for _ in range(len(self.workers)):
             worker = self.workers[0]
             self.workers.rotate(-1)
-            if worker.crew.running < worker.prefetch:
+            if len(worker.in_hand) < worker.prefetch:
                 return worker
         return None
 
-    def _pop(self) -> tuple[Message, int]:
-        message, attempt = self._ready.popleft()
-        self._bytes -= len(message.body)
-        return message, attempt
-
-    def _over(self) -> bool:
-        return len(self._ready) > min(self.max_messages, self.queue.limit or self.max_messages) or (
-            self._bytes > self.max_bytes
-        )
+    def _shorten(self) -> None:
+        while self.places.over:
+            self.places.take()
+            self._metrics.add(BUS_DROPPED, self.queue.name)

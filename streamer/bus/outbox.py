@@ -43,6 +43,11 @@ class Outbox:
         return len(self._pending) + len(self._refused)
 
     @property
+    def refused(self) -> int:
+        """Nacked, and not waiting again yet."""
+        return len(self._refused)
+
+    @property
     def unconfirmed(self) -> int:
         """On the wire."""
         return len(self._confirms)

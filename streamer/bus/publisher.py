@@ -15,7 +15,6 @@ broker that stops confirming, for all its heartbeats, is given up after `CONFIRM
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -32,50 +31,69 @@ from streamer.bus.limits import check
 from streamer.bus.outbox import Outbox, Outgoing
 from streamer.bus.role import Broker, Role
 from streamer.bus.shards import routed
+from streamer.bus.standing import Standing
+from streamer.bus.watch import Watch
 from streamer.errors import BusStopped, MessageRefused
 from streamer.message import Message
 from streamer.metrics import BUS_NACKED, BUS_PENDING, BUS_UNCONFIRMED, PUBLISHED, REFUSED, REPUBLISHED, Metric, Metrics
+from streamer.policy.delivery import nack_delay
 
 WINDOW = 1000  # publishes on the wire at most
 BATCH = 65_536  # bytes that are written together, and one message more; a transport's buffer is full at as much
+CHANNEL_LIMIT = 2.5  # seconds the broker may refuse messages before another channel is tried; doubles each time
+CHANNEL_CEILING = 300.0  # seconds
 CONFIRM_LIMIT = 30.0  # seconds the oldest publish may be without its confirm
-FULL_LIMIT = 5.0  # seconds the transport's buffer may be full before that is worth a word
-NACK_DELAY = 1.0  # seconds until what the broker refused is published again
 
 _exchange = attrgetter("message.exchange")
 
 
 @attrs.define(eq=False)
 class Publisher:
-    """The publishing side of a bus."""
+    """One connection that publishes.
+
+    Args:
+        name: of its role.
+        watching: it looks at the queues meanwhile, as one publisher of a bus does.
+    """
 
     _log = Logger()
 
     _broker: Broker
     window: int = WINDOW
     shards: int = 0
+    name: str = "publish"
+    watching: bool = True
     role: Role = attrs.field(
         init=False,
         default=attrs.Factory(
-            lambda self: Role("publish", self._broker, self._set_up, self._changed), takes_self=True
+            lambda self: Role(self.name, self._broker, self._set_up, self._changed), takes_self=True
         ),
+    )
+    _watch: Watch = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _watch_over(self._broker), takes_self=True)
     )
     _outbox: Outbox = attrs.field(factory=Outbox)
     _again: IDelayedCall | None = None
-    _watch: IDelayedCall | None = None
+    _head_check: IDelayedCall | None = None
     _turn: IDelayedCall | None = None  # at its end we write
-    _unblocked: float = 0.0  # when the broker was unblocked; infinite while it is blocked
-    _full: float | None = None  # since when the transport's buffer is full
+    _standing: Standing = attrs.field(factory=Standing)
+    _shown: tuple[int, int] = (0, 0)  # unconfirmed and waiting, as the gauges have them
     _flushing: Deferred[None] | None = None
     _stopped: bool = False
+    _patience: float = CHANNEL_LIMIT
 
     @property
     def ready(self) -> bool:
-        """Whether messages go to the broker; a buffer that is full for a moment is how a busy one paces us."""
+        """Whether messages go to the broker, and it takes them."""
+        return not self._stopped and self.role.ready and not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong though we are connected, as a sentence; empty where nothing is."""
         connection = self.role.connection
-        if self._stopped or not self.role.ready or connection is None or connection.gate.blocked is not None:
-            return False
-        return self._full is None or self._broker.clock.seconds() - self._full <= FULL_LIMIT
+        if connection is None:
+            return ""
+        return self._standing.trouble(connection.gate, self._outbox.head, self._broker.clock.seconds())
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
@@ -92,7 +110,7 @@ class Publisher:
         if not self._outbox.unconfirmed:
             self._send()
         elif self._turn is None:
-            self._turn = self._broker.clock.callLater(0, self._turned)
+            self._turn = self._broker.clock.callLater(0, self._send, turned=True)
         return outgoing.taken
 
     async def stop(self) -> None:
@@ -114,26 +132,26 @@ class Publisher:
     async def _set_up(self, connection: IConnection, channel: IChannel) -> None:
         self._recover()
         await channel.confirm(self._told)
+        if self.watching:
+            self._watch.begin(connection)
 
     def _changed(self) -> None:
-        connection, now = self.role.connection, self._broker.clock.seconds()
-        if connection is None or connection.gate.writable:
-            self._full = None
-        elif self._full is None:
-            self._full = now
+        connection = self.role.connection
         if connection is None:
-            self._unblocked = 0.0
+            self._watch.end()
+            self._standing = Standing()
             self._recover()
             if self._flushing is not None and not self._flushing.called:
                 self._flushing.callback(None)
-        elif connection.gate.blocked is not None:
-            self._unblocked = math.inf
-        else:
-            self._unblocked = min(self._unblocked, now)
+            return
+        self._standing.gate_changed(connection.gate, self._broker.clock.seconds())
+        if connection.gate.blocked is None:
             self._send()
 
-    def _send(self) -> None:
-        """Write what there is a connection, and room, for; and show what waits."""
+    def _send(self, *, turned: bool = False) -> None:
+        """Write what there is a connection, and room, for; and show what waits. `turned`: the turn is at its end."""
+        if turned:
+            self._turn = None
         connection, outbox = self.role.connection, self._outbox
         if connection is not None and self.role.ready and connection.loss is None:
             now = self._broker.clock.seconds()
@@ -141,53 +159,66 @@ class Publisher:
                 outbox.sent(batch, now)
                 contents = ((outgoing.head, outgoing.message.body) for outgoing in batch)
                 connection.write(frames.joined(contents, connection.frame_max))
-            if self._watch is None and outbox.unconfirmed:
-                self._watch = self._broker.clock.callLater(CONFIRM_LIMIT, self._check_head)
-        self._broker.metrics.set(BUS_UNCONFIRMED, to=outbox.unconfirmed)
-        self._broker.metrics.set(BUS_PENDING, to=outbox.waiting)
-
-    def _turned(self) -> None:
-        self._turn = None
-        self._send()
+            if self._head_check is None and outbox.unconfirmed:
+                self._head_check = self._broker.clock.callLater(CONFIRM_LIMIT, self._check_head)
+        shown, self._shown = self._shown, (outbox.unconfirmed, outbox.waiting)
+        for gauge, before, now_is in zip((BUS_UNCONFIRMED, BUS_PENDING), shown, self._shown, strict=True):
+            self._broker.metrics.add(gauge, by=now_is - before)  # one of several publishers
 
     def _told(self, tag: int, multiple: bool, acked: bool) -> None:
         """The broker acked or nacked."""
         settled = self._outbox.settle(tag, multiple, acked)
         _count(self._broker.metrics, PUBLISHED if acked else BUS_NACKED, settled)
         if acked:
+            if not self._outbox.refused:
+                self._standing.acked()
+                self._patience = CHANNEL_LIMIT
             for outgoing in settled:
                 outgoing.taken.callback(None)
         elif self._again is None:
-            self._again = self._broker.clock.callLater(NACK_DELAY, self._retry)
+            before = self._standing.nacked(self._broker.clock.seconds())
+            self._again = self._broker.clock.callLater(nack_delay(before), self._retry)
         if self._turn is None:
-            self._turn = self._broker.clock.callLater(0, self._turned)
+            self._turn = self._broker.clock.callLater(0, self._send, turned=True)
         if self._flushing is not None and not len(self._outbox) and not self._flushing.called:
             self._flushing.callback(None)
 
     def _retry(self) -> None:
         self._again = None
+        connection, now = self.role.connection, self._broker.clock.seconds()
+        if connection is not None and self._standing.refused_for(now) >= self._patience:
+            # RabbitMQ 3.10: a channel begun while a quorum queue had no leader asks the dead one until that is back.
+            # A queue that is full refuses the next channel too, which then is kept for longer.
+            connection.abort(Loss("refused", f"the broker refused messages for {self._patience:g} s on this channel"))
+            self._patience = min(2 * self._patience, CHANNEL_CEILING)
+            return
         _count(self._broker.metrics, REPUBLISHED, self._outbox.retry())
         self._send()
 
     def _recover(self) -> None:
         """The channel is gone."""
-        for call in (self._again, self._watch, self._turn):
+        for call in (self._again, self._head_check, self._turn):
             if call is not None:
                 call.cancel()
-        self._again = self._watch = self._turn = None
+        self._again = self._head_check = self._turn = None
         _count(self._broker.metrics, REPUBLISHED, self._outbox.recover())
         self._send()
 
     def _check_head(self) -> None:
-        self._watch = None
-        head, connection, now = self._outbox.head, self.role.connection, self._broker.clock.seconds()
-        if head is None or connection is None:
+        self._head_check = None
+        connection, now = self.role.connection, self._broker.clock.seconds()
+        since = self._standing.unanswered(self._outbox.head, now)
+        if since is None or connection is None:
             return
-        since = min(max(head, self._unblocked), now)
         if now - since >= CONFIRM_LIMIT:
             connection.abort(Loss("unconfirmed", f"the broker confirmed nothing for {CONFIRM_LIMIT:g} s"))
         else:
-            self._watch = self._broker.clock.callLater(since + CONFIRM_LIMIT - now, self._check_head)
+            self._head_check = self._broker.clock.callLater(since + CONFIRM_LIMIT - now, self._check_head)
+
+
+def _watch_over(broker: Broker) -> Watch:
+    always = [queue.name for queue in broker.layout.queues.values() if not queue.optional]
+    return Watch(always, broker.clock, broker.metrics)
 
 
 def _count(metrics: Metrics, metric: Metric, messages: Iterable[Outgoing]) -> None:

@@ -17,12 +17,14 @@ from streamer.bus import topology
 from streamer.bus.address import Address
 from streamer.bus.crew import Crew
 from streamer.bus.driver import Driver, Login
-from streamer.bus.publisher import WINDOW, Publisher
+from streamer.bus.lanes import Lanes
+from streamer.bus.publisher import WINDOW
+from streamer.bus.publishers import Publishers
 from streamer.bus.reader import Reader
 from streamer.bus.role import Broker
 from streamer.bus.worker import Worker
 from streamer.errors import BusStopped
-from streamer.interfaces import Handler, IBus, ILog, ISubscription, Offset, Receiver
+from streamer.interfaces import Handler, IBus, ILog, IWork, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import Metrics
 from streamer.policy.delivery import retry_delay
@@ -75,28 +77,26 @@ class RabbitBus(Service):
         self._client = name
         self._delay = delay
         self._broker = Broker(address.endpoints(reactor), self._connect, reactor, metrics, jitter, self._layout)
-        self._publisher = Publisher(self._broker, shards=shards)
+        self._publishers = Publishers(self._broker, shards)
         self._subscriptions: dict[Worker | Reader, None] = {}  # those not stopped, in order
         self._stopped = False
 
     @property
     def ready(self) -> bool:
         """Whether a message published now would go on the wire."""
-        return self._publisher.ready
+        return self._publishers.ready
 
     @property
     def status(self) -> str:
         """One sentence for each connection, with the broker's reason where one is not well."""
-        roles = [self._publisher.role, *(subscription.role for subscription in self._subscriptions)]
-        connection = self._publisher.role.connection
-        blocked = connection.gate.blocked if connection is not None else None
-        warning = f"the broker takes no messages ({blocked}); " if blocked else ""
-        return warning + "; ".join(role.status for role in roles)
+        roles = [*self._publishers.roles, *(subscription.role for subscription in self._subscriptions)]
+        trouble = self._publishers.trouble
+        return (f"{trouble}; " if trouble else "") + "; ".join(role.status for role in roles)
 
     def startService(self) -> None:
         """Connect all roles."""
         Service.startService(self)
-        self._publisher.role.start()
+        self._publishers.start()
         for subscription in self._subscriptions:
             subscription.role.start()
 
@@ -106,18 +106,20 @@ class RabbitBus(Service):
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
-        return self._publisher.publish(message)
+        return self._publishers.publish(message)
 
-    def work(self, queue: str, handler: Handler, prefetch: int) -> ISubscription:
+    def work(self, queue: str, handler: Handler, prefetch: int) -> IWork:
         """See IBus."""
         if queue not in self._layout.queues:
             raise ValueError(f"there is no queue {queue!r}; known are {', '.join(self._layout.queues)}")
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
-        crew = Crew(queue, handler, prefetch, self._broker.clock, self._metrics, self._delay)
-        worker = Worker(self._broker, queue, crew, prefetch)
+        clock, found = self._broker.clock, self._layout.queues[queue]
+        lanes = Lanes(queue, handler, found.delivery_limit, clock, self._metrics) if found.ordered else None
+        crew = Crew(queue, lanes or handler, prefetch, clock, self._metrics, self._delay)
+        worker = Worker(self._broker, queue, crew, prefetch, lanes)
         self._subscribe(worker)
-        return ISubscription(worker)
+        return IWork(worker)
 
     def log(self, start: float | Offset, receive: Receiver) -> ILog:
         """See IBus."""
@@ -136,7 +138,7 @@ class RabbitBus(Service):
     async def _stop(self) -> None:
         self._stopped = True
         await gatherResults([subscription.stop() for subscription in tuple(self._subscriptions)])
-        await self._publisher.stop()
+        await self._publishers.stop()
         Service.stopService(self)
 
     def _connect(self, role: str) -> Any:
@@ -144,6 +146,7 @@ class RabbitBus(Service):
             vhost=self._address.vhost,
             user=self._address.user,
             password=self._address.password,
+            external=self._address.external,
             heartbeat=HEARTBEAT,
             name=f"{self._client} {role}",
             version=importlib.metadata.version("streamer"),

@@ -1,5 +1,8 @@
 # -*- test-case-name: tests.unit.test_bus_ring -*-
-"""The log of the in-process bus: numbered, bounded by count and by bytes, oldest out first."""
+"""The log of the in-process bus: numbered, bounded by count, by bytes and by age, oldest out first.
+
+It has no timer: what is too old leaves when something is added, and when somebody begins to read.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,8 @@ import bisect
 
 import attrs
 
+from streamer.bus.memory_bounds import RING_AGE, RING_BYTES, RING_ENTRIES, weight
 from streamer.message import Entry, Message
-
-RING_ENTRIES = 100_000  # entries kept at most
-RING_BYTES = 67_108_864  # bytes of bodies kept at most
 
 
 @attrs.define
@@ -22,6 +23,7 @@ class Ring:
 
     max_entries: int = RING_ENTRIES
     max_bytes: int = RING_BYTES
+    max_age: float = RING_AGE
     first: int = 0
     next: int = 0
     _bytes: int = 0
@@ -32,13 +34,20 @@ class Ring:
     def append(self, message: Message, now: float) -> None:
         """Add an entry; the oldest leave, the newest never does."""
         self._entries.append(Entry(self.next, message))
-        self._times.append(now)
+        self._times.append(max(now, self._times[-1]) if self._times else now)  # clocks are set back, too
         self.next += 1
-        self._bytes += len(message.body)
-        while self.next - self.first > 1 and (
-            self.next - self.first > self.max_entries or self._bytes > self.max_bytes
-        ):
-            self._evict()
+        self._bytes += weight(message)
+        while self._bytes > self.max_bytes or self.next - self.first > self.max_entries:
+            if not self._evict():
+                break
+        if self._times[self.first - self._base] < now - self.max_age:
+            self.expire(now)
+
+    def expire(self, now: float) -> None:
+        """What is too old leaves, but for the newest."""
+        while self.next > self.first and self._times[self.first - self._base] < now - self.max_age:
+            if not self._evict():
+                break
 
     def since(self, moment: float) -> int:
         """Offset of the first entry taken at or after a moment; `next` where there is none."""
@@ -49,14 +58,18 @@ class Ring:
         start = max(offset, self.first) - self._base
         return [entry for entry in self._entries[start : start + most] if entry is not None]
 
-    def _evict(self) -> None:
+    def _evict(self) -> bool:
+        """The oldest leaves, unless it is the only one. Returns whether it did."""
+        if self.next - self.first <= 1:
+            return False
         place = self.first - self._base
         entry = self._entries[place]
         if entry is not None:
-            self._bytes -= len(entry.message.body)
+            self._bytes -= weight(entry.message)
         self._entries[place] = None
         self.first += 1
         if place >= 1024 and place * 2 > len(self._entries):
             del self._entries[: place + 1]
             del self._times[: place + 1]
             self._base = self.first
+        return True

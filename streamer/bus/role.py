@@ -21,11 +21,16 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from streamer.bus import deadline
+from streamer.bus import deadline, versions
 from streamer.bus.driver import ChannelRefused, Connect, IChannel, IConnection, Loss
+from streamer.bus.hosts import Hosts
+from streamer.bus.pulse import Pulse
+from streamer.bus.refusals import Doing, advice
+from streamer.bus.tls import TLS, SecureEndpoint
 from streamer.bus.topology import MARKER, Layout, declares, layout
+from streamer.errors import BusError
 from streamer.metrics import BUS_BLOCKED, BUS_CONNECTED, BUS_ENDINGS, Metrics
-from streamer.policy.delivery import Reconnect
+from streamer.policy.delivery import STEADY_AFTER, Reconnect
 
 ACCESS_REFUSED = 403  # AMQP reply code
 
@@ -49,7 +54,7 @@ class Broker:
     """What all roles of a bus share.
 
     Args:
-        endpoints: name and client endpoint of each host, tried in turn.
+        endpoints: name and client endpoint of each host; see `Hosts` for the order.
         connect: makes a connection of that name.
         random: jitter, a number from 0 up to 1.
         layout: the topology.
@@ -88,24 +93,25 @@ class Role:
     connection: IConnection | None = None
     state: State = State.IDLE
     _detail: str = ""
-    _attempt: int = 0
+    _doing: Doing = Doing.LOGIN
+    _pulse: Pulse | None = None
     _since: float = 0.0
     _loop: Deferred[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """Set up, and the connection lives."""
-        return self.state is State.RUNNING
+        """Set up, and the broker at the other end is alive."""
+        return self.state is State.RUNNING and not (self._pulse is not None and self._pulse.silent)
 
     @property
     def status(self) -> str:
         """A sentence for the operator."""
-        return f"{self.name}: {self.state.value}{self._detail}"
+        silent = self._pulse.word if self._pulse is not None else ""
+        return f"{self.name}: {self.state.value}{self._detail}{silent}"
 
     def start(self) -> None:
         """Begin; a role that has begun or stopped stays as it is."""
         if self.state is State.IDLE:
-            self._attempt = int(self._broker.random() * len(self._broker.endpoints))
             self.state = State.CONNECTING
             self._loop = Deferred.fromCoroutine(self._run()).addErrback(self._broken)
 
@@ -120,8 +126,10 @@ class Role:
             return finished
         loop, connection = self._loop, self.connection
         loop.addBoth(lambda _: finished.callback(None))
-        if connection is None or not connection.alive:
+        if connection is None or connection.transport is None:
             loop.cancel()
+        elif not connection.alive:
+            pass  # its end is being told this very moment, and the loop ends with it
         elif was is State.RUNNING:
             connection.close()
         else:
@@ -134,22 +142,33 @@ class Role:
 
     async def _run(self) -> None:
         reconnect = Reconnect(self._broker.random)
+        hosts = Hosts(self._broker.endpoints, self._broker.random)
         while not self._stopped:
             self._since = 0.0
-            loss = await self._connect()
+            host, endpoint = hosts.next()
+            loss = await self._connect(host, endpoint, hosts.patience)
             if self._stopped:
                 return
             self._broker.metrics.add(BUS_ENDINGS, self.name, loss.cause)
             ran = self._broker.clock.seconds() - self._since if self._since else 0.0
-            delay = reconnect.delay(ran)
-            self._become(State.WAITING, f" to connect again after: {loss.detail}")
-            self._log.warn("{role}: {loss}; again in {delay:.1f} s", role=self.name, loss=loss.detail, delay=delay)
+            delay = reconnect.delay(ran, hosts.failed(host, ran >= STEADY_AFTER))
+            why = loss.detail if host in loss.detail else f"{host}: {loss.detail}"
+            why = why.rstrip(".") + advice(loss, self._doing)
+            if loss.cause == TLS and isinstance(endpoint, SecureEndpoint) and endpoint.shown:
+                why += f"; {endpoint.shown}"
+            self._become(State.WAITING, f" to connect to {hosts.upcoming} after: {why}")
+            self._log.warn(
+                "{role}: {loss}; next is {host} in {delay:.1f} s",
+                role=self.name,
+                loss=why,
+                host=hosts.upcoming,
+                delay=delay,
+            )
             await deferLater(self._broker.clock, delay)
 
-    async def _connect(self) -> Loss:
+    async def _connect(self, host: str, endpoint: Any, patience: float) -> Loss:
         """One connection, from its first packet to its end. Never fails, but for cancellation."""
-        host, endpoint = self._broker.endpoints[self._attempt % len(self._broker.endpoints)]
-        self._attempt += 1
+        self._doing = Doing.LOGIN
         self.connection = connection = self._broker.connect(self.name)
         connection.gate.changed = self._gate_changed
         clock = self._broker.clock
@@ -157,16 +176,23 @@ class Role:
             self._become(State.CONNECTING, f" to {host}")
             factory = Factory.forProtocol(lambda: connection)
             factory.noisy = False  # we tell of connections ourselves
-            await deadline.within(clock, deadline.CONNECT, endpoint.connect(factory), f"connect to {host}")
+            await deadline.within(clock, patience, endpoint.connect(factory), f"connect to {host}")
             self._become(State.OPENING, f" at {host}")
-            await deadline.within(clock, deadline.HANDSHAKE, connection.opened, f"the login at {host}")
+            await deadline.within(
+                clock, deadline.HANDSHAKE, connection.opened, f"the login at {host}, which hangs, or is no broker"
+            )
+            if (old := versions.refusal(connection.server)) is not None:
+                raise BusError(old)
             self._become(State.DECLARING, f" at {host}")
             setting_up = Deferred.fromCoroutine(self._set_up(connection))
-            await deadline.within(clock, deadline.SETUP, setting_up, f"declare the topology at {host}")
+            channel = await deadline.within(clock, deadline.SETUP, setting_up, f"declare the topology at {host}")
             self._since = clock.seconds()
+            self._pulse = Pulse(connection, channel, clock, self._changed)
+            self._pulse.begin()
             self._log.info("{role}: connected to {host}", role=self.name, host=host)
             self._broker.metrics.set(BUS_CONNECTED, self.name, to=1)
             self._become(State.RUNNING, f" to {host}")
+            self._doing = Doing.RUN
             loss: Loss = await connection.ended
             return loss
         except CancelledError:
@@ -179,6 +205,9 @@ class Role:
             connection.abort(Loss("refused", f"cannot use {host}: {error}"))
             return connection.loss or Loss("refused", str(error))
         finally:
+            if self._pulse is not None:
+                self._pulse.end()
+                self._pulse = None
             if connection.transport is not None:
                 await connection.ended
             self.connection = None
@@ -188,12 +217,15 @@ class Role:
                 self.state = State.WAITING
             self._changed()
 
-    async def _set_up(self, connection: IConnection) -> None:
+    async def _set_up(self, connection: IConnection) -> IChannel:
         installed = await prepared(connection)
         channel = await connection.channel()
         for declare in () if installed else declares(self._broker.layout, self._worked):
+            self._doing = Doing(declare.method)
             await channel.declare(declare.method, declare.keywords)
+        self._doing = Doing.SET_UP
         await self._setup(connection, channel)
+        return channel
 
     def _become(self, state: State, detail: str) -> None:
         if self.state is not State.STOPPED:

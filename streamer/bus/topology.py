@@ -71,6 +71,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         dead_letter: exchange for what was rejected or failed too often.
         optional: there only once somebody has worked it.
         single_active: only one consumer at a time is served, the next one takes over when it goes.
+        ordered: worked in the order of each partition key (`bus.lanes`).
         policy: further keys of its policy.
         arguments: what no policy can carry, as the broker knows it.
     """
@@ -82,6 +83,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     delivery_limit: int | None = None
     dead_letter: str | None = None
     single_active: bool = False
+    ordered: bool = False
     optional: bool = False
     policy: Arguments = {}
     arguments: Arguments = {}
@@ -153,14 +155,15 @@ _STREAM = Queue(
 )
 
 
-def _items(name: str, single_active: bool = False) -> Queue:
+def _items(name: str, ordered: bool = False) -> Queue:
     return Queue(
         name=name,
         limit=ENRICH_LIMIT,
         rejects=True,
         delivery_limit=DELIVERY_LIMIT,
         dead_letter=DEAD,
-        single_active=single_active,
+        single_active=ordered,
+        ordered=ordered,
         # Safe hand-over to the dead; it asks for a queue that rejects
         # (https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering).
         policy={"dead-letter-strategy": "at-least-once"},
@@ -184,7 +187,7 @@ def layout(count: int = 0) -> Layout:
         Queue(name=UNROUTED, limit=UNROUTED_LIMIT, delivery_limit=LOOKED_AT_LIMIT),
         Queue(name=DEAD, limit=DEAD_LIMIT, delivery_limit=LOOKED_AT_LIMIT),
         _items(ENRICH),
-        *(_items(shard_queue(number), single_active=True) for number in numbers),
+        *(_items(shard_queue(number), ordered=True) for number in numbers),
         Queue(name=TRENDS, limit=TRENDS_LIMIT, delivery_limit=DELIVERY_LIMIT, single_active=True, optional=True),
     )
     everything, common = Binding(RAW, ENRICH, "raw.#"), Binding(RAW, ENRICH, "raw.*.*")

@@ -14,13 +14,15 @@ from streamer.bus import deadline, envelope
 from streamer.bus.acks import Acks
 from streamer.bus.crew import Crew
 from streamer.bus.deliveries import Deliver, Properties
-from streamer.bus.driver import ConnectionLost, IChannel, IConnection
+from streamer.bus.driver import ConnectionLost, Depth, IChannel, IConnection
+from streamer.bus.lanes import Lanes
 from streamer.bus.role import Broker, Role
-from streamer.interfaces import ISubscription
+from streamer.bus.watch import Watch
+from streamer.interfaces import IWork
 from streamer.message import Decision
 
 
-@implementer(ISubscription)
+@implementer(IWork)
 @attrs.define(eq=False)
 class Worker:
     """See IBus.work."""
@@ -31,13 +33,18 @@ class Worker:
     _queue: str
     _crew: Crew
     _prefetch: int
+    _lanes: Lanes | None = None
+    workers: int = 0
+    active: bool = False
     role: Role = attrs.field(init=False)
     _channel: IChannel | None = None
     _consumer: str = ""
     _acks: Acks | None = None
     _stopping: Deferred[None] | None = None
+    _watch: Watch = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._watch = Watch([self._queue], self._broker.clock, self._broker.metrics, self._looked)
         self.role = Role(f"work {self._queue}", self._broker, self._set_up, self._changed, (self._queue,))
 
     @property
@@ -61,15 +68,16 @@ class Worker:
                 await deadline.within(clock, deadline.CLOSE, cancelling, "cancel the consumer")
         except (ConnectionLost, TimeoutError) as error:
             self._log.info("{role}: while stopping: {error}", role=self.role.name, error=error)
+        if self._lanes is not None:
+            self._lanes.forget(for_good=True)
         try:
             await deadline.within(clock, deadline.DRAIN, self._crew.drain(), "let the handlers finish")
         except TimeoutError as error:
             self._log.warn("{role}: {error}; what they had is delivered again", role=self.role.name, error=error)
         if self._acks is not None and self._channel is not None:
             self._acks.flush()
-            self._channel.nack(
-                0, multiple=True
-            )  # all that is left; the connection's end alone would count as a failure
+            for tag in self._acks.left():  # the connection's end alone would count as a failure
+                self._channel.nack(tag, multiple=True)
         await self.role.stop()
 
     async def _set_up(self, connection: IConnection, channel: IChannel) -> None:
@@ -79,23 +87,34 @@ class Worker:
         self._channel, self._acks = channel, acks
         await channel.prefetch(self._prefetch)
         self._consumer = await channel.consume(partial(self._delivered, acks, channel), self._queue, {})
+        self._watch.begin(connection)
 
     def _changed(self) -> None:
         if self.role.connection is None and self._acks is not None:
             self._acks.close()
             self._acks = None
             self._crew.forget_waiting()
+            self.workers, self.active = 0, False
+            self._watch.end()
+            if self._lanes is not None:
+                self._lanes.forget()
+
+    def _looked(self, depth: Depth) -> None:
+        self.workers = depth.consumers
 
     def _delivered(self, acks: Acks, channel: IChannel, method: Deliver, properties: Properties, body: bytes) -> None:
-        if self._stopping is not None:
-            return  # sent before the broker heard of it; it is handed back with all that is left
         tag = method.delivery_tag
         acks.delivered(tag)
+        if self._stopping is not None:
+            return  # sent before the broker heard of it; it is handed back with all that is left
+        self.active = True
         self._crew.take(envelope.delivery(method, properties, body), partial(self._settle, acks, channel, tag))
 
     def _settle(self, acks: Acks, channel: IChannel, tag: int, decision: Decision) -> None:
         if decision is Decision.ACK:
             acks.done(tag)
+        elif self._stopping is not None and decision is not Decision.REJECT:
+            pass  # handed back with all that is left, in the order in which it came
         elif acks.settled(tag):
             if decision is Decision.RETURN:
                 channel.nack(tag, multiple=False)

@@ -60,7 +60,7 @@ def assemble(
         first: what starts before all else and stops after it.
     """
     metrics, fatal = Metrics(), ends_process(reactor)
-    bus = IBus(bus_for_url(settings.bus.url.reveal(), reactor, metrics, "-".join(roles)))
+    bus = IBus(bus_for_url(settings.bus.url.reveal(), reactor, metrics, "-".join(roles), settings.enrich.shards))
     process = Process(reactor, metrics, fatal, sources)
     parts = {role: make(settings, bus, process) for role, make in ROLES.items() if role in roles}
     whole = Staged()
@@ -88,6 +88,7 @@ def _enrich(settings: Settings, bus: IBus, process: Process) -> EnrichService:
         process.metrics,
         prefetch=enrich.prefetch,
         time_limit=enrich.time_limit,
+        shards=enrich.shards,
     )
 
 

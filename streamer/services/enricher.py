@@ -153,8 +153,8 @@ class Enricher:
                 await taken
             except MessageRefused as error:  # counted by the bus
                 self._event_refused(event, error)
-            except BusError:
-                decision = Decision.RETRY
+            except BusError:  # the bus stopped; that is not the item's fault
+                decision = Decision.RETURN
             else:
                 self.metrics.add(m.EVENTS_MADE, event.type)
         return decision

@@ -67,6 +67,7 @@ class _Line(msgspec.Struct, gc=False):
     id_str: msgspec.Raw = msgspec.Raw()
     text: msgspec.Raw = msgspec.Raw()
     full_text: msgspec.Raw = msgspec.Raw()
+    user: msgspec.Raw = msgspec.Raw()
     extended_tweet: msgspec.Raw = msgspec.Raw()
     delete: msgspec.Raw = msgspec.Raw()
     scrub_geo: msgspec.Raw = msgspec.Raw()
@@ -89,6 +90,11 @@ class _Limit(msgspec.Struct):
     timestamp_ms: Id = None
 
 
+class _User(msgspec.Struct, gc=False):
+    id: Any = None
+    id_str: Any = None
+
+
 class _Disconnect(msgspec.Struct):
     code: Id = None
     stream_name: Any = None
@@ -106,6 +112,7 @@ class _Error(Problem, frozen=True):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
+_decode_user = msgspec.json.Decoder(_User).decode
 
 
 def outcomes(source: str, frame: bytes, received_ms: int) -> Sequence[Outcome]:
@@ -143,10 +150,11 @@ class _Understanding(msgspec.Struct, gc=False):
         if line.id_str or line.id:
             if not (line.text or line.full_text or line.extended_tweet):
                 raise DecodeError("an object with an id and no text")
-            return [self.item("post", _raw_id(line.id_str) or _raw_id(line.id) or _no("id"))]
+            return [self.item("post", _raw_id(line.id_str) or _raw_id(line.id) or _no("id"), _author(line.user))]
         if line.delete:
             status = msgspec.json.decode(line.delete, type=Delete).status
-            return [self.item("delete", f"delete:{first_id(status.id_str, status.id) or _no('delete')}")]
+            author = first_id(status.user_id_str, status.user_id)
+            return [self.item("delete", f"delete:{first_id(status.id_str, status.id) or _no('delete')}", author)]
         if line.scrub_geo:
             return [self.scrub(msgspec.json.decode(line.scrub_geo, type=Scrub))]
         if line.limit:
@@ -170,13 +178,15 @@ class _Understanding(msgspec.Struct, gc=False):
             return [_errors((_Error(message=msgspec.json.decode(line.error, type=str)),))]
         raise DecodeError("an object that is no message we know")
 
-    def item(self, kind: str, id_: str) -> Item:
-        return Item(source=self.source, kind=kind, id=id_, received=self.received_ms, body=self.frame)
+    def item(self, kind: str, id_: str, author: str | None = None) -> Item:
+        return Item(
+            source=self.source, kind=kind, id=id_, received=self.received_ms, body=self.frame, partition=author
+        )
 
     def scrub(self, scrub: Scrub) -> Item:
         user = first_id(scrub.user_id_str, scrub.user_id) or _no("scrub_geo")
         newest = first_id(scrub.up_to_status_id_str, scrub.up_to_status_id) or _no("scrub_geo")
-        return self.item("scrub", f"scrub:{user}-{newest}")
+        return self.item("scrub", f"scrub:{user}-{newest}", user)
 
     def limit(self, limit: _Limit) -> Sequence[Outcome]:
         count = int(first_id(limit.track) or _no("limit"))
@@ -222,6 +232,15 @@ def _errors(errors: Sequence[_Error]) -> Ending:
     return Ending(
         cause=cause, detail=brief(f"{first.sentence()} (code {first.code})" if first.code else first.sentence())
     )
+
+
+def _author(user: msgspec.Raw) -> str | None:
+    """The id of a post's author, by which items are kept in order; None where there is none."""
+    try:
+        found = _decode_user(user) if user else _User()
+    except UNREADABLE:
+        return None
+    return first_id(found.id_str, found.id)
 
 
 def _raw_id(raw: msgspec.Raw) -> str | None:

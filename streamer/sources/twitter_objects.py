@@ -7,6 +7,8 @@ and as a string, for JavaScript cannot hold the number; either will do.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 Id = int | str | None
@@ -102,6 +104,8 @@ class Tweet(Written, frozen=True, gc=False):
 class Status(msgspec.Struct, frozen=True, gc=False):
     id: Id = None
     id_str: str | None = None
+    user_id: Any = None  # of whatever type: a deletion is not lost for it
+    user_id_str: Any = None
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):

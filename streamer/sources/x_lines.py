@@ -9,6 +9,7 @@ https://docs.x.com/x-api/fundamentals/consuming-streaming-data
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -21,13 +22,16 @@ from streamer.sources.x_text import ID, UNREADABLE, without_lone_surrogates
 KINDS = frozenset({"post", "delete"})
 
 
-class _Id(msgspec.Struct, gc=False):
+class _Post(msgspec.Struct, gc=False):
     id: str
+    author_id: Any = None  # of whatever type: a post is not lost for it
 
 
 class _Deleted(msgspec.Struct, gc=False):
     id: int | str | None = None
     id_str: str | None = None
+    user_id: Any = None
+    user_id_str: Any = None
 
 
 class _Delete(msgspec.Struct, gc=False):
@@ -35,7 +39,7 @@ class _Delete(msgspec.Struct, gc=False):
 
 
 class _Line(msgspec.Struct, gc=False):
-    data: _Id | None = None
+    data: _Post | None = None
     delete: _Delete | None = None
     errors: msgspec.Raw = msgspec.Raw()  # beside `data` they only say what could not be had; then nobody reads them
 
@@ -51,11 +55,16 @@ def outcomes(source: str, frame: bytes, received_ms: int) -> Sequence[Outcome]:
     except UNREADABLE as error:
         line = _second_look(frame, error)
     if line.data is not None:
-        id_ = _checked_id(line.data.id)
-        return [Item(source=source, kind="post", id=id_, cursor=id_, received=received_ms, body=frame)]
+        id_, author = _checked_id(line.data.id), _author(line.data.author_id)
+        return [
+            Item(source=source, kind="post", id=id_, cursor=id_, received=received_ms, body=frame, partition=author)
+        ]
     if line.delete is not None:
-        id_ = _checked_id(line.delete.status.id_str or str(line.delete.status.id))
-        return [Item(source=source, kind="delete", id=f"delete:{id_}", received=received_ms, body=frame)]
+        deleted = line.delete.status
+        id_, author = _checked_id(deleted.id_str or str(deleted.id)), _author(deleted.user_id_str or deleted.user_id)
+        return [
+            Item(source=source, kind="delete", id=f"delete:{id_}", received=received_ms, body=frame, partition=author)
+        ]
     if line.errors:
         return [x_answers.in_stream(line.errors)]
     return [_problem(frame)]
@@ -85,3 +94,9 @@ def _checked_id(id_: str) -> str:
     if not ID.fullmatch(id_):
         raise DecodeError(f"an id that is none: {id_[:40]!r}")
     return id_
+
+
+def _author(id_: object) -> str | None:
+    """An author's id, by which items are kept in order; None where it is none."""
+    text = str(id_) if isinstance(id_, (str, int)) else ""
+    return text if ID.fullmatch(text) else None

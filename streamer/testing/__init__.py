@@ -32,5 +32,13 @@ Twitter:
 What invented posts are made of: `composer` puts one together from `threads`, `bursts`, `texts`, `profiles`, `cities`
 and `corpus`; `snowflakes` are ids that rise with time.
 
-Besides: `rabbitmq` runs a private broker, `relay_client` is a plain client of the relay, `relay_events` makes entries.
+The bus:
+
+* `rabbitmq`   a private broker, `cluster` several in one; `rabbitmq_processes` and `rabbitmq_queues` are parts of both
+* `broker`     a fake broker for what a real one won't do on demand; `broker_confirms` are its ways of confirming,
+  `broker_port` puts it on a port
+* `proxy`      a TCP proxy that does what bad networks do, by `toxics`; `toxic_lane` is one direction of it, without
+  sockets
+
+Besides: `relay_client` is a plain client of the relay, `relay_events` makes entries.
 """

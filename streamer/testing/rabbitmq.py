@@ -4,7 +4,8 @@
 `python -m streamer.testing.rabbitmq` runs one until it is interrupted, and prints its URL.
 
 It needs the `rabbitmq-server` package installed, not running: the node has its own name, ports, directory, cookie and
-epmd, listens on the loopback interface only, loads no plugin, and leaves nothing behind. Everything here blocks.
+epmd, listens on loopback only, loads no plugin but those given, and leaves nothing behind. Everything here blocks.
+Several that form one cluster are in `cluster.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import attrs
+
+from streamer.testing.rabbitmq_processes import Epmd, free_port, spawn
 
 SCRIPTS = pathlib.Path("/usr/lib/rabbitmq/bin")  # of Debian's package; those in /usr/sbin switch to another user
 START_LIMIT = 60.0  # seconds a node may take to answer
@@ -45,20 +49,35 @@ class NodeFailed(Exception):
 
 @attrs.define
 class RabbitNode:
-    """One broker of our own; a context manager.
+    """One broker of our own; a context manager. Erlang knows it by its `name`.
 
     Args:
         scripts: folder of `rabbitmq-server` and `rabbitmqctl`.
+        settings: further lines of its `rabbitmq.conf`.
+        plugins: to be enabled, by name; those they need come along.
+        cookie: Erlang's password; nodes of a cluster have the same.
+        epmd: where its name is registered; nodes of a cluster have the same. Who gives one starts and stops it.
     """
 
     scripts: pathlib.Path = SCRIPTS
-    port: int = attrs.field(factory=lambda: free_port())
+    port: int = attrs.field(factory=free_port)
     password: str = attrs.field(factory=lambda: secrets.token_hex(8), repr=False)
     directory: pathlib.Path = attrs.field(factory=lambda: pathlib.Path(tempfile.mkdtemp(prefix="streamer-rabbitmq-")))
-    _epmd_port: int = attrs.field(factory=lambda: free_port())
-    _dist_port: int = attrs.field(factory=lambda: free_port())
-    _epmd: subprocess.Popen[bytes] | None = None
+    settings: str = ""
+    plugins: tuple[str, ...] = ()
+    cookie: str = attrs.field(factory=lambda: secrets.token_hex(16), repr=False)
+    epmd: Epmd | None = None
+    own_epmd: Epmd = attrs.field(factory=Epmd)
+    name: str = attrs.field(
+        init=False, default=attrs.Factory(lambda self: f"streamer-{self.port}@localhost", takes_self=True)
+    )
+    dist_port: int = attrs.field(factory=free_port)
     _server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._server is not None and self._server.poll() is None
 
     @property
     def url(self) -> str:
@@ -83,12 +102,30 @@ class RabbitNode:
         Raises:
             NodeFailed: it ended, or did not answer in time; the end of its log is in the text.
         """
-        write_configuration(self.directory, self.port, self.password)
+        self.begin()
+        self.await_answer()
+
+    def begin(self) -> None:
+        """Start its process; `await_answer` waits until it is up."""
+        write_configuration(self)
         atexit.register(self.stop)
-        if self._epmd is None:
-            self._epmd = self._spawn("epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1")
-        self._server = self._spawn(str(self.scripts / "rabbitmq-server"))
-        self._await_answer()
+        if self.epmd is None:
+            self.own_epmd.start(self.directory)
+        self._server = spawn(self.directory, environment(self), str(self.scripts / "rabbitmq-server"))
+
+    def await_answer(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            NodeFailed: as `start`.
+        """
+
+        def up() -> bool:
+            if not self.running:
+                raise NodeFailed(f"the RabbitMQ node ended while starting:\n{said(self.directory)}")
+            return answers(self.port)
+
+        await_true(up, START_LIMIT, lambda: f"the RabbitMQ node does not answer:\n{said(self.directory)}")
 
     def rabbitmqctl(self, *arguments: str) -> str:
         """Run a command on the node and return its output.
@@ -98,7 +135,7 @@ class RabbitNode:
         """
         done = subprocess.run(
             [str(self.scripts / "rabbitmqctl"), "--quiet", *arguments],
-            env=self._environment(),
+            env=environment(self),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=START_LIMIT,
@@ -134,10 +171,7 @@ class RabbitNode:
             except subprocess.TimeoutExpired:
                 pass
         self.kill9()
-        if self._epmd is not None:
-            self._epmd.kill()
-            self._epmd.wait()
-            self._epmd = None
+        self.own_epmd.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> RabbitNode:
@@ -155,61 +189,43 @@ class RabbitNode:
         """Stop it."""
         self.stop()
 
-    def _environment(self) -> dict[str, str]:
-        loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
-        place = self.directory
-        return {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "HOME": str(place),  # where Erlang looks for the cookie
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RUNNING_UNDER_SYSTEMD": "true",  # no shell in between: the process we signal is the node
-            "RABBITMQ_NODENAME": f"streamer-{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(self._dist_port),
-            "RABBITMQ_CONF_ENV_FILE": str(place / "none"),  # not the system's
-            "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(place / "none"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
-            "RABBITMQ_MNESIA_BASE": str(place / "data"),
-            "RABBITMQ_LOG_BASE": str(place / "log"),
-            "RABBITMQ_PID_FILE": str(place / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback,
-            "RABBITMQ_CTL_ERL_ARGS": loopback,
-        }
 
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self.directory / "output").open("ab") as output:
-            return subprocess.Popen(
-                command,
-                env=self._environment(),
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # an interrupt from the keyboard is for whoever runs us
-            )
-
-    def _await_answer(self) -> None:
-        limit = time.monotonic() + START_LIMIT
-        while not answers(self.port):
-            if self._server is None or self._server.poll() is not None:
-                raise NodeFailed(f"the RabbitMQ node ended while starting:\n{said(self.directory)}")
-            if time.monotonic() > limit:
-                raise NodeFailed(f"the RabbitMQ node did not answer within {START_LIMIT:g} s:\n{said(self.directory)}")
-            time.sleep(POLL)
+def environment(node: RabbitNode) -> dict[str, str]:
+    """What a node's processes and commands are to see of ours, and where all that is theirs lies."""
+    loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
+    place = node.directory
+    epmd = node.epmd or node.own_epmd
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": str(place),  # where Erlang looks for the cookie
+        **epmd.environment,
+        "RUNNING_UNDER_SYSTEMD": "true",  # no shell in between: the process we signal is the node
+        "RABBITMQ_NODENAME": node.name,
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(node.port),
+        "RABBITMQ_DIST_PORT": str(node.dist_port),
+        "RABBITMQ_CONF_ENV_FILE": str(place / "none"),  # not the system's
+        "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(place / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
+        "RABBITMQ_MNESIA_BASE": str(place / "data"),
+        "RABBITMQ_LOG_BASE": str(place / "log"),
+        "RABBITMQ_PID_FILE": str(place / "pid"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback,
+        "RABBITMQ_CTL_ERL_ARGS": loopback,
+    }
 
 
-def write_configuration(directory: pathlib.Path, port: int, password: str) -> None:
+def write_configuration(node: RabbitNode) -> None:
     """All that a node reads, so that nothing of the system's own RabbitMQ is touched."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "rabbitmq.conf").write_text(CONFIGURATION.format(port=port, password=password))
-    (directory / "plugins").write_text("[].\n")
-    cookie = directory / ".erlang.cookie"
+    place = node.directory
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "rabbitmq.conf").write_text(CONFIGURATION.format(port=node.port, password=node.password) + node.settings)
+    (place / "plugins").write_text(f"[{', '.join(node.plugins)}].\n")
+    cookie = place / ".erlang.cookie"
     if not cookie.exists():
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(node.cookie)
         cookie.chmod(0o400)
 
 
@@ -219,11 +235,17 @@ def said(directory: pathlib.Path) -> str:
     return "\n".join(path.read_text(errors="replace")[-2000:] for path in texts if path.exists())
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def await_true(predicate: Callable[[], bool], limit: float, what: Callable[[], str]) -> None:
+    """Look again and again until something is true.
+
+    Raises:
+        NodeFailed: it was not within `limit` seconds; `what` says what is wrong.
+    """
+    end = time.monotonic() + limit
+    while not predicate():
+        if time.monotonic() > end:
+            raise NodeFailed(f"not within {limit:g} s: {what()}")
+        time.sleep(POLL)
 
 
 def answers(port: int) -> bool:

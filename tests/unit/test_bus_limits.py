@@ -45,7 +45,8 @@ class LimitsTests(SynchronousTestCase):
             ({"headers": {"CC": "a"}}, "'CC' is reserved"),
             ({"headers": {"x-delay": 1}}, "'x-delay' is reserved"),
             ({"headers": {"timestamp_in_ms": 1}}, "'timestamp_in_ms' is reserved"),
-            ({"headers": {"a": "b" * 65_536}}, "headers have 65537 bytes"),
+            ({"headers": {"a": "b" * 6_140}}, "headers have 6147 bytes, the limit is 6144"),
+            ({"headers": dict.fromkeys(map(str, range(100, 700)), 1)}, "headers have 7800 bytes"),
             ({"headers": {"a": "\ud800"}}, "header 'a' cannot be written"),
         ]
         for changes, words in cases:

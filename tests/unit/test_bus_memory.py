@@ -10,13 +10,24 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus import topology
+from streamer.bus import deadline, topology
 from streamer.bus.memory import MemoryBus
+from streamer.bus.memory_bounds import RING_AGE
+from streamer.bus.memory_broker import AT_ONCE
 from streamer.errors import BusStopped
+from streamer.interfaces import Offset
 from streamer.message import Decision, Delivery, Entry
-from streamer.metrics import BUS_CONNECTED, BUS_DROPPED, BUS_UNROUTED, LOG_SKIPPED, Metrics
+from streamer.metrics import (
+    BUS_CONNECTED,
+    BUS_DROPPED,
+    BUS_QUEUE_CONSUMERS,
+    BUS_QUEUE_MESSAGES,
+    BUS_UNROUTED,
+    LOG_SKIPPED,
+    Metrics,
+)
 from tests import bus_contract
-from tests.bus_contract import POLL, Kit, Notes, event, raw
+from tests.bus_contract import POLL, Gated, Notes, event, ids, raw
 
 NOW = 1_795_000_000.0  # seconds since the epoch
 
@@ -26,8 +37,7 @@ def test_contract(check: bus_contract.Check) -> None:
     """The in-process bus keeps each promise of the contract, and leaves no timer behind."""
     clock = Clock()
     clock.advance(NOW)
-    kit = Kit(clock, lambda metrics, delay: shared(clock, metrics, delay, kits))
-    kits: list[MemoryBus] = []
+    kit = bus_contract.memory_kit(clock)
 
     async def whole() -> None:
         try:
@@ -43,13 +53,6 @@ def test_contract(check: bus_contract.Check) -> None:
     if isinstance(results[0], Failure):
         results[0].raiseException()
     assert clock.getDelayedCalls() == []
-
-
-def shared(clock: Clock, metrics: Metrics, delay: object, made: list[MemoryBus]) -> MemoryBus:
-    """A second bus "on the same broker" is the same one in memory."""
-    if not made:
-        made.append(MemoryBus(clock, metrics, delay=delay))  # type: ignore[arg-type]
-    return made[0]
 
 
 class MemoryBusTests(SynchronousTestCase):
@@ -91,7 +94,7 @@ class MemoryBusTests(SynchronousTestCase):
         """At its limit the work queue takes messages but answers late, and fails the late ones when it stops."""
         self.bus.startService()
         queue = self.bus._broker.queues[topology.ENRICH]
-        queue.max_messages = 2
+        queue.places.max_messages = 2
         answers = [self.bus.publish(raw(number)) for number in range(5)]
         self.assertEqual([answer.called for answer in answers], [True, True, False, False, False])
         gates: list[Deferred[Decision]] = []
@@ -118,8 +121,8 @@ class MemoryBusTests(SynchronousTestCase):
         """A queue nobody must wait for drops its oldest, and counts them; bytes count as well as messages."""
         self.successResultOf(self.bus.work(topology.TRENDS, Notes(), 1).stop())
         queue = self.bus._broker.queues[topology.TRENDS]
-        queue.max_messages = 3
-        queue.max_bytes = 10
+        queue.places.max_messages = 3
+        queue.places.max_bytes = 10
         for number in range(5):
             self.successResultOf(self.bus.publish(event(number, body=b"1234")))
         self.assertEqual(len(queue), 2)
@@ -222,3 +225,155 @@ class MemoryBusTests(SynchronousTestCase):
             self.bus.status, "in this process; waiting: 1 in streamer.unrouted, 1 in streamer.enrich; log at 1"
         )
         self.assertEqual(self.metrics.value(BUS_UNROUTED, "streamer.raw"), 1)
+
+    def test_stuck_worker(self) -> None:
+        """A worker's stop waits so long for its handlers; then the next one gets what they had, and they come late."""
+        self.bus.startService()
+        gated, notes = Gated(), Notes()
+        work = self.bus.work(topology.ENRICH, gated, 2)
+        for number in range(3):
+            self.bus.publish(raw(number))
+        self.clock.advance(0)
+        stopping = work.stop()
+        gated.decide("birds/1", Decision.ACK)
+        self.clock.advance(deadline.DRAIN - 1)
+        self.assertNoResult(stopping)
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.bus.work(topology.ENRICH, notes, 1)
+        self.clock.advance(0)
+        gated.decide("birds/0", Decision.RETRY)
+        self.clock.advance(60)
+        self.assertEqual((notes.ids, notes.attempts), (ids(0, 2), [1, 1]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_single_active_hand_over(self) -> None:
+        """The next worker begins when the last one's handlers are done, with what that one gave back, in order."""
+        self.bus.startService()
+        gated, notes = Gated(), Notes()
+        first = self.bus.work(topology.TRENDS, gated, 4)
+        second = self.bus.work(topology.TRENDS, notes, 1)
+        for number in range(6):
+            self.bus.publish(event(number))
+        self.clock.advance(0)
+        self.assertEqual((first.active, second.active, first.workers), (True, False, 2))
+        stopping = first.stop()
+        gated.decide(event(3).message_id, Decision.RETURN)
+        gated.decide(event(1).message_id, Decision.RETRY)
+        gated.decide(event(0).message_id, Decision.ACK)
+        self.clock.advance(1)
+        self.assertEqual((notes.got, second.active), ([], False))
+        gated.decide(event(2).message_id, Decision.RETURN)
+        self.successResultOf(stopping)
+        self.clock.advance(0)
+        self.assertEqual(notes.ids, [event(number).message_id for number in range(1, 6)])
+        self.assertEqual(notes.attempts, [2, 1, 1, 1, 1])
+        self.assertTrue(second.active)
+
+    def test_given_back_to_its_place(self) -> None:
+        """What is given back out of order is handed out in order, before all that was never handed out."""
+        self.bus.startService()
+        gated, notes = Gated(), Notes()
+        work = self.bus.work(topology.ENRICH, gated, 5)
+        for number in range(7):
+            self.bus.publish(raw(number))
+        self.clock.advance(0)
+        stopping = work.stop()
+        for number in (3, 0, 4, 2, 1):
+            gated.decide(f"birds/{number}", Decision.RETURN)
+        self.successResultOf(stopping)
+        self.bus.work(topology.ENRICH, notes, 1)
+        self.clock.advance(0)
+        self.assertEqual(notes.ids, ids(*range(7)))
+
+    def test_returned_once_a_turn(self) -> None:
+        """What is handed back at once goes to its place, and is handed out in another turn; others come between."""
+        self.bus.startService()
+        notes = Notes(lambda delivery: Decision.RETURN)
+        self.bus.work(topology.ENRICH, notes, 10)
+        self.bus.publish(raw(1))
+        self.bus.publish(raw(2))
+        queue = self.bus._broker.queues[topology.ENRICH]
+        self.assertTrue(queue.hand_out(256))
+        self.assertEqual((notes.ids, len(queue)), (ids(1), 2))
+
+    def test_returned_to_a_full_queue(self) -> None:
+        """Where the oldest must go, that is what was given back, also at the moment of giving back."""
+        self.bus.startService()
+        gated = Gated()
+        queue = self.bus._broker.queue(topology.TRENDS)
+        queue.places.max_messages = 2
+        self.bus.work(topology.TRENDS, gated, 1)
+        self.bus.publish(event(0))
+        self.clock.advance(0)
+        for number in (1, 2):
+            self.bus.publish(event(number))
+        gated.decide_all(Decision.RETURN)
+        self.clock.advance(0)
+        self.assertEqual(gated.ids, [event(0).message_id, event(1).message_id])
+        self.assertEqual(self.metrics.value(BUS_DROPPED, topology.TRENDS), 1)
+
+    def test_answers_within_a_turn(self) -> None:
+        """So many publishes are answered at once; the rest at the turn's end, or when the bus stops."""
+        self.bus.startService()
+        self.clock.advance(0)
+        answers = [self.bus.publish(event(number)) for number in range(AT_ONCE + 3)]
+        self.assertEqual(sum(answer.called for answer in answers), AT_ONCE)
+        self.clock.advance(0)
+        self.assertTrue(all(answer.called for answer in answers))
+        answers = [self.bus.publish(event(number)) for number in range(AT_ONCE + 3)]
+        self.successResultOf(self.bus.stopService())
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_failing_receiver(self) -> None:
+        """A receiver that fails is logged; it, and all the others, go on with the next entry."""
+        self.bus.startService()
+        seen: list[int] = []
+        others: list[Entry] = []
+
+        def receive(entry: Entry) -> None:
+            seen.append(entry.offset)
+            if entry.offset == 1:
+                raise ValueError("on purpose")
+
+        self.bus.log(0, receive)
+        self.bus.log(0, others.append)
+        for number in range(3):
+            self.bus.publish(event(number))
+        self.clock.advance(0)
+        self.assertEqual((seen, len(others)), ([0, 1, 2], 3))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_log_forgets_by_age(self) -> None:
+        """What is older than the topology says has left when somebody begins to read; no timer waits for that."""
+        self.bus.startService()
+        for number in range(3):
+            self.bus.publish(event(number))
+        self.clock.advance(RING_AGE + 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        entries: list[Entry] = []
+        self.bus.log(Offset(0), entries.append)
+        self.clock.advance(0)
+        self.assertEqual([entry.offset for entry in entries], [2])
+        self.assertEqual(self.metrics.value(BUS_DROPPED, topology.LOG), 2)
+
+    def test_gauges(self) -> None:
+        """What waits where and who works there is shown once a turn, and nothing after the stop."""
+        self.bus.startService()
+        gated = Gated()
+        work = self.bus.work(topology.ENRICH, gated, 1)
+        for number in range(3):
+            self.bus.publish(raw(number))
+        self.assertEqual(self.metrics.value(BUS_QUEUE_MESSAGES, topology.ENRICH), 0)
+        self.clock.advance(0)
+        shown = [self.metrics.value(gauge, topology.ENRICH) for gauge in (BUS_QUEUE_MESSAGES, BUS_QUEUE_CONSUMERS)]
+        self.assertEqual(shown, [2, 1])
+        work.stop()
+        self.clock.advance(0)
+        self.assertEqual(self.metrics.value(BUS_QUEUE_CONSUMERS, topology.ENRICH), 0)
+        stopping = self.bus.stopService()
+        gated.decide_all(Decision.ACK)
+        self.successResultOf(stopping)
+        self.assertEqual((self.metrics.total(BUS_QUEUE_MESSAGES), self.metrics.total(BUS_QUEUE_CONSUMERS)), (0, 0))

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus import deadline, role
 from streamer.bus.connection import BrokerConnection
-from streamer.bus.publisher import BATCH, CONFIRM_LIMIT, FULL_LIMIT, NACK_DELAY, Publisher
+from streamer.bus.publisher import BATCH, CONFIRM_LIMIT, Publisher
+from streamer.bus.standing import FULL_LIMIT, REFUSED_LIMIT, SLOW_LIMIT
 from streamer.errors import BusStopped, MessageRefused
 from streamer.metrics import (
     BUS_BLOCKED,
@@ -26,6 +27,7 @@ from streamer.metrics import (
     REPUBLISHED,
     Metrics,
 )
+from streamer.policy.delivery import NACK_CEILING, NACK_FIRST
 from tests.bus_broker import Broker
 from tests.bus_contract import raw
 
@@ -140,7 +142,7 @@ class PublisherTests(SynchronousTestCase):
             self.clock.advance(0)
         self.assertEqual(self.broker.published, [f"birds/{number}" for number in range(50)])
         self.assertEqual(len(self.broker.writes), 6)
-        self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.broker.say(spec.Basic.Ack(len(self.broker.published), multiple=True))
         self.assertTrue(all(answer.called for answer in answers))
         self.stop()
 
@@ -192,7 +194,7 @@ class PublisherTests(SynchronousTestCase):
             self.publisher.publish(raw(number))
             self.publisher.publish(raw(100 + number, b"x" * 200_000))
             self.clock.advance(2)
-            self.broker.say(spec.Basic.Ack(0, multiple=True))
+            self.broker.say(spec.Basic.Ack(len(self.broker.published), multiple=True))
         self.assertEqual((self.broker.connections, len(self.broker.published)), (1, 60))
         self.stop()
 
@@ -205,7 +207,7 @@ class PublisherTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.clock.advance(0.2)
         self.assertEqual(self.broker.published, ["birds/1", "birds/2"])
-        self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.broker.say(spec.Basic.Ack(len(self.broker.published), multiple=True))
         self.assertTrue(all(answer.called for answer in answers))
         self.stop()
 
@@ -215,7 +217,7 @@ class PublisherTests(SynchronousTestCase):
         (answer,) = self.publish(1)
         self.broker.say(spec.Basic.Nack(1))
         self.assertNoResult(answer)
-        self.clock.advance(NACK_DELAY)
+        self.clock.advance(NACK_FIRST)
         self.assertEqual(self.broker.published, ["birds/1", "birds/1"])
         self.broker.say(spec.Basic.Ack(2))
         self.successResultOf(answer)
@@ -231,18 +233,79 @@ class PublisherTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value(BUS_NACKED, "streamer.raw"), 2)
         self.clock.advance(0)
         self.assertEqual(self.broker.published[4:], [])
-        self.clock.advance(NACK_DELAY)
+        self.clock.advance(NACK_FIRST)
         self.assertEqual(self.broker.published[4:], ["birds/1", "birds/2", "birds/4"])  # the window is full
         self.publisher.publish(raw(6))
         self.broker.say(spec.Basic.Ack(4, multiple=True))
         self.clock.advance(0)
         self.assertEqual(self.broker.published[7:], ["birds/5"])
-        self.broker.say(spec.Basic.Ack(0, multiple=True))
+        self.broker.say(spec.Basic.Ack(len(self.broker.published), multiple=True))
         self.clock.advance(0)
         self.assertEqual(self.broker.published[8:], ["birds/6"])
         self.broker.say(spec.Basic.Ack(9))
         self.assertTrue(all(answer.called for answer in answers))
         self.assertEqual(self.metrics.value(REPUBLISHED, "streamer.raw"), 2)
+        self.stop()
+
+    def test_nacks_go_on(self) -> None:
+        """A broker that goes on refusing is asked less and less often, and we are not ready meanwhile."""
+        self.start()
+        self.publisher._patience = math.inf
+        (answer,) = self.publish(1)
+        waits, tag = [], 0
+        while len(waits) < 7:
+            tag += 1
+            begun = self.clock.seconds()
+            self.broker.say(spec.Basic.Nack(tag))
+            while len(self.broker.published) == tag:
+                self.clock.advance(0.5)
+            waits.append(round(self.clock.seconds() - begun))
+        self.assertEqual(waits, [1, 2, 4, 8, 16, NACK_CEILING, NACK_CEILING])
+        self.assertFalse(self.publisher.ready)
+        self.assertIn("refused messages", self.publisher.trouble)
+        self.broker.say(spec.Basic.Ack(tag + 1))
+        self.successResultOf(answer)
+        self.assertTrue(self.publisher.ready)
+        self.publish(2)
+        self.broker.say(spec.Basic.Nack(tag + 2))
+        self.clock.advance(NACK_FIRST)
+        self.assertEqual(self.broker.published[-1], "birds/2")  # the first refusal again
+        self.assertTrue(self.publisher.ready)
+        self.clock.advance(REFUSED_LIMIT)
+        self.assertFalse(self.publisher.ready)
+        self.broker.say(spec.Basic.Ack(tag + 3))
+        self.stop()
+
+    def test_refused_on_this_channel(self) -> None:
+        """A channel that is refused for long is given up for another one, which may be kept for twice as long."""
+        self.start()
+        (answer,) = self.publish(1)
+        for endings, nacks in ((1, 2), (2, 3)):  # after 1 + 2 s, and after 1 + 2 + 4 s
+            connections = self.metrics.value(BUS_ENDINGS, "publish", "refused")
+            self.assertEqual(endings - 1, connections)
+            for tag in range(1, nacks + 1):
+                self.broker.say(spec.Basic.Nack(tag))
+                self.clock.pump([1.0] * 2 ** (tag - 1))
+            self.clock.advance(1)  # connects again
+            self.assertEqual(endings, self.metrics.value(BUS_ENDINGS, "publish", "refused"))
+        self.broker.say(spec.Basic.Ack(1))
+        self.successResultOf(answer)
+        self.assertTrue(self.publisher.ready)
+        self.assertEqual(["birds/1"], self.broker.published)  # on the third channel
+        self.stop()
+
+    def test_slow_confirms(self) -> None:
+        """A broker that answers its heartbeats and confirms nothing is told of long before it is given up."""
+        self.start()
+        (answer,) = self.publish(1)
+        self.clock.advance(SLOW_LIMIT)
+        self.assertTrue(self.publisher.ready)
+        self.clock.advance(0.1)
+        self.assertFalse(self.publisher.ready)
+        self.assertIn("confirmed nothing for 5 s", self.publisher.trouble)
+        self.broker.say(spec.Basic.Ack(1))
+        self.successResultOf(answer)
+        self.assertTrue(self.publisher.ready)
         self.stop()
 
     def test_stop_in_the_same_turn(self) -> None:
@@ -394,10 +457,10 @@ class PublisherTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertFalse(self.publisher.ready)
         self.broker.link.producer.resumeProducing()
-        self.assertTrue(self.publisher.ready)
         self.clock.advance(0)
         self.assertEqual(self.broker.published, ["birds/1"])
         self.broker.say(spec.Basic.Ack(1))
+        self.assertTrue(self.publisher.ready)
         self.stop()
 
     def test_stop_waits(self) -> None:

@@ -6,10 +6,14 @@ from typing import Any
 
 from pika import ConnectionParameters, spec
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from streamer.bus import deadline, role
+from streamer.bus.address import Address
 from streamer.bus.connection import BrokerConnection
 from streamer.bus.role import Role
 from streamer.bus.topology import declares, layout
@@ -68,7 +72,11 @@ class RoleTests(SynchronousTestCase):
         self.assertTrue(made.ready)
         self.assertEqual(made.status, "test: connected to host0")
         asked = [type(method) for method in self.broker.methods if type(method) in REPLIES]
-        topology = [kind for kind in asked if kind in (spec.Exchange.Declare, spec.Queue.Declare, spec.Queue.Bind, spec.Queue.Unbind)]
+        topology = [
+            kind
+            for kind in asked
+            if kind in (spec.Exchange.Declare, spec.Queue.Declare, spec.Queue.Bind, spec.Queue.Unbind)
+        ]
         self.assertEqual((len(topology), self.setups), (len(declares(layout())), 1))
         self.assertEqual(self.metrics.value(BUS_CONNECTED, "test"), 1)
         self.stop(made)
@@ -109,16 +117,72 @@ class RoleTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_connect_deadline(self) -> None:
-        """A host that does not answer is given up, and the next one tried."""
+        """A host that does not answer is given up, and the next one tried; soon, where there is a next one."""
         silent = Silent()
-        made = self.role(Silent(), silent, self.broker)  # the jitter of one half begins at the second
-        self.assertEqual(made.status, "test: connecting to host1")
-        self.clock.advance(deadline.CONNECT)
+        made = self.role(silent, self.broker, Silent())  # the jitter of one half begins with the first
+        self.assertEqual(made.status, "test: connecting to host0")
+        self.clock.advance(deadline.CONNECT_ONE)
         self.assertEqual(silent.cancelled, 1)
-        self.assertIn("no answer within 10 s to connect to host1", made.status)
-        self.clock.pump([0.1, 0])
+        self.assertIn("waiting to connect to host2 after: no answer within 4 s to connect to host0", made.status)
+        self.clock.pump([0.1, deadline.CONNECT_ONE, 0.1, 0])
         self.assertTrue(made.ready)
-        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "timeout"), 1)
+        self.assertEqual(made.status, "test: connected to host1")
+        self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "timeout"), 2)
+        self.stop(made)
+
+    def test_single_host(self) -> None:
+        """The only host there is gets the whole of the time."""
+        silent = Silent()
+        made = self.role(silent)
+        self.clock.advance(deadline.CONNECT - 1)
+        self.assertEqual(silent.cancelled, 0)
+        self.clock.advance(1)
+        self.assertIn("waiting to connect to host0 after: no answer within 10 s to connect to host0", made.status)
+        self.stop(made)
+
+    def test_cluster(self) -> None:
+        """Whoever loses one node of a cluster is at another one within the first pause, and the status names both."""
+        others = [Broker(self.clock), Broker(self.clock)]
+        made = self.role(self.broker, *others)
+        self.assertEqual(made.status, "test: connected to host0")
+        self.clock.pump([1.0] * 60)
+        self.broker.refuses = 1000
+        self.broker.link.abortConnection()
+        self.clock.advance(0)
+        self.assertEqual(made.status, "test: waiting to connect to host2 after: host0: the connection was cut")
+        self.clock.advance(0.1)
+        self.assertEqual(made.status, "test: connected to host2")
+        self.stop(made)
+
+    def test_name_server_hangs(self) -> None:
+        """A name that nobody resolves is waited for no longer than a host, and stopping does not wait at all."""
+
+        @implementer(IHostnameResolver)
+        class Hanging:
+            def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, *_: Any, **__: Any) -> Any:
+                asked.append(name)
+                return receiver
+
+        asked: list[str] = []
+        reactor = MemoryReactorClock()
+        reactor.installNameResolver(Hanging())
+        self.clock = reactor
+        [(_, endpoint)] = Address.parse("amqp://broker.example").endpoints(reactor)
+        made = self.role(endpoint)
+        reactor.advance(deadline.CONNECT)
+        self.assertIn("no answer within 10 s to connect to host0", made.status)
+        reactor.advance(0.1)
+        self.assertEqual((asked, made.status), (["broker.example"] * 2, "test: connecting to host0"))
+        self.stop(made)
+
+    def test_cluster_away(self) -> None:
+        """A cluster that is away is tried host by host, then left alone for longer with each round."""
+        brokers = [Broker(self.clock, refuses=1000) for _ in range(3)]
+        made = self.role(*brokers)
+        self.clock.pump([0.05] * 20 * 60)
+        tried = [1000 - broker.refuses for broker in brokers]
+        self.assertTrue(max(tried) - min(tried) <= 1)
+        self.assertTrue(15 <= sum(tried) <= 36, tried)
         self.stop(made)
 
     def test_handshake_deadline(self) -> None:
@@ -133,8 +197,7 @@ class RoleTests(SynchronousTestCase):
 
     def test_topology_deadline(self) -> None:
         """A broker that stops answering while we declare is cut off."""
-        answer = REPLIES.pop(spec.Queue.Bind)
-        self.addCleanup(REPLIES.__setitem__, spec.Queue.Bind, answer)
+        self.broker.answers = {spec.Queue.Bind: None}
         made = self.role()
         self.assertEqual(made.status, "test: declaring the topology at host0")
         self.clock.pump([deadline.SETUP, 0])

@@ -95,8 +95,8 @@ class TopologyTests(SynchronousTestCase):
         worked = set()
         for path in Path(services.__file__).parent.glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "work":
-                    worked.add(getattr(topology, ast.unparse(node.args[0]).rpartition(".")[2]))
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "worked_for_items":
+                    worked |= set(topology.worked_for_items(0))
         always = {declare.keywords["queue"] for declare in declares(HOUSE) if declare.method == "queue_declare"}
         self.assertEqual(always - {topology.DEAD, topology.UNROUTED, topology.LOG}, worked)
 

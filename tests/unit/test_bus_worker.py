@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pika import ConnectionParameters, spec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus import role, topology
+from streamer.bus import deadline, role, topology
 from streamer.bus.acks import FLUSH_AFTER
 from streamer.bus.connection import BrokerConnection
 from streamer.bus.crew import Crew
@@ -61,6 +63,9 @@ class WorkerTests(SynchronousTestCase):
         kinds = (spec.Basic.Ack, spec.Basic.Reject)
         return [(type(method), method.delivery_tag) for method in self.broker.methods if isinstance(method, kinds)]
 
+    def ack_timers(self) -> list[object]:
+        return [call for call in self.clock.getDelayedCalls() if "Acks" in repr(call.func)]
+
     def stop(self, worker: Worker) -> None:
         stopping = worker.stop()
         self.clock.pump([0, 0])
@@ -94,10 +99,9 @@ class WorkerTests(SynchronousTestCase):
         worker = self.worker()
         self.deliver(1, 2)
         self.lose()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.running[0][1].callback(Decision.ACK)
         self.running[1][1].callback(Decision.RETRY)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.ack_timers(), [])
         self.clock.advance(FLUSH_AFTER)
         self.assertEqual(self.told(), [])
         self.stop(worker)
@@ -108,13 +112,32 @@ class WorkerTests(SynchronousTestCase):
         worker._acks._batch = 10  # type: ignore[union-attr]  # as with a larger prefetch
         self.deliver(1)
         self.running[0][1].callback(Decision.ACK)
-        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(len(self.ack_timers()), 1)
         self.broker.link.abortConnection()
         self.clock.advance(0)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)  # that of the next attempt
         self.lose()
         self.assertEqual(self.told(), [])
         self.stop(worker)
+
+    def test_returned(self) -> None:
+        """What is handed back is nacked, and so is at a stop whatever was delivered and not settled."""
+        worker = self.worker()
+        self.deliver(1, 2)
+        self.running[0][1].callback(Decision.RETURN)
+        self.clock.advance(0)
+        self.assertEqual([m.delivery_tag for m in self.nacks()], [1])
+        stopping = worker.stop()
+        self.clock.pump([0, 0])
+        self.clock.advance(deadline.DRAIN)
+        self.clock.pump([0, 0])
+        self.successResultOf(stopping)
+        self.assertEqual([(m.delivery_tag, m.multiple, m.requeue) for m in self.nacks()[1:]], [(2, True, True)])
+        self.running[1][1].callback(Decision.ACK)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def nacks(self) -> list[Any]:
+        return [method for method in self.broker.methods if isinstance(method, spec.Basic.Nack)]
 
     def test_optional_queue(self) -> None:
         """Working streamer.trends declares it; working another queue does not."""

@@ -481,12 +481,12 @@ class EnricherTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(decided).value, "ack")
 
     def test_bus_stopped(self) -> None:
-        """An item one of whose events did not get out is tried again, with the same ids."""
+        """An item one of whose events did not get out is handed back, and makes the same ids again."""
         decided = self.handle()
         before = [id_ for id_, _ in self.published]
         self.published[0][1].errback(BusStopped("stopping"))
         self.assertNoResult(decided)
         self.published[1][1].callback(None)
-        self.assertEqual(self.successResultOf(decided).value, "retry")
+        self.assertEqual(self.successResultOf(decided).value, "return")
         self.handle()
         self.assertEqual([id_ for id_, _ in self.published], before)

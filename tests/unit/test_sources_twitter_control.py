@@ -77,6 +77,22 @@ class ItemTests(SynchronousTestCase):
             found = item({"delete": {"status": status, "timestamp_ms": "1447730313816"}})
             self.assertEqual(("delete", "delete:1234"), (found.kind, found.id))
 
+    def test_author(self) -> None:
+        """Posts, their deletions and scrubs carry their author's id, so that their order can be kept."""
+        rows: tuple[tuple[Any, str | None], ...] = (
+            (POST, "12"),
+            ({**POST, "user": {"id_str": "13", "id": 12}}, "13"),
+            ({**POST, "user": {"id": "x y"}}, None),
+            ({**POST, "user": [1]}, None),
+            ({"id": 20, "text": "nobody's"}, None),
+            ({"delete": {"status": {"id": 20, "user_id": 12}}}, "12"),
+            ({"delete": {"status": {"id": 20, "user_id": {}}}}, None),
+            ({"scrub_geo": {"user_id": 12, "up_to_status_id": 20}}, "12"),
+        )
+        for message, author in rows:
+            with self.subTest(message=message):
+                self.assertEqual(item(message).partition, author)
+
     def test_scrub(self) -> None:
         """Named by the user and the newest post."""
         said = {"user_id": 14090452, "user_id_str": "14090452", "up_to_status_id": 23260136625}

@@ -162,6 +162,22 @@ class OutcomeTests(SynchronousTestCase):
         expected = Item(source="birds", kind="post", id="1519", cursor="1519", received=5, body=frame)
         self.assertEqual([expected], source().outcomes(frame, 5))
 
+    def test_author(self) -> None:
+        """Posts and deletions carry their author's id, so that their order can be kept; rubbish is none."""
+        rows = (
+            (b'{"data":{"id":"1","author_id":"12"}}', "12"),
+            (b'{"data":{"id":"1","author_id":12}}', "12"),
+            (b'{"data":{"id":"1","author_id":{"a":1}}}', None),
+            (b'{"data":{"id":"1","author_id":true}}', None),
+            (b'{"delete":{"status":{"id":"1","user_id":3}}}', "3"),
+            (b'{"delete":{"status":{"id":"1","user_id_str":"4","user_id":3}}}', "4"),
+        )
+        for frame, author in rows:
+            with self.subTest(frame=frame):
+                (item,) = source().outcomes(frame, 5)
+                assert isinstance(item, Item)
+                self.assertEqual(item.partition, author)
+
     def test_partial_errors_are_a_post(self) -> None:
         """`errors` beside `data` only says that something in it could not be had."""
         for errors in (b'[{"title":"Not Found Error"}]', b'[{"value":1}]', b'[{"detail":{}}]', b"null", b"7"):

@@ -1,0 +1,120 @@
+# -*- test-case-name: tests.unit.test_bus_dead_queue -*-
+"""The way to a queue of dead letters: one connection, made once, that says soon and in words why there is none."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
+
+from streamer.bus import deadline
+from streamer.bus.address import Address
+from streamer.bus.driver import ChannelRefused, ConnectionLost, Driver, IChannel, IConnection, Login, Loss
+from streamer.errors import BusError
+
+OPEN_LIMIT = 10.0  # seconds to reach the broker, all hosts together
+HEARTBEAT = 15  # seconds
+ACCESS_REFUSED, NOT_FOUND = 403, 404  # AMQP reply codes
+
+
+class QueueUnreachable(BusError):
+    """No letter can be had; the text gives the broker's reason."""
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A queue in reach.
+
+    Args:
+        connection: an IConnection.
+        channel: its IChannel.
+        depth: letters that wait.
+    """
+
+    connection: Any
+    channel: Any
+    depth: int
+
+
+async def reach(
+    queue: str, address: Address, endpoints: Sequence[tuple[str, Any]], driver: Driver, clock: IReactorTime
+) -> Link:
+    """Connect to the first host that answers, and look how many messages the queue holds.
+
+    Args:
+        endpoints: name and client endpoint of each host.
+
+    Raises:
+        QueueUnreachable: none answers within `OPEN_LIMIT`, or it has no such queue.
+    """
+    reasons = []
+    for host, endpoint in endpoints:
+        connecting = Deferred.fromCoroutine(_open(queue, address, endpoint, driver, clock))
+        try:
+            return await deadline.within(clock, OPEN_LIMIT / len(endpoints), connecting, f"connect to {host}")
+        except ChannelRefused as refused:
+            where = f"{host}, virtual host {address.vhost!r}"
+            raise QueueUnreachable(_explained(refused, queue, address.user, where)) from refused
+        except CancelledError:
+            raise
+        except Exception as error:
+            reasons.append(f"{host}: {error or type(error).__name__}")
+    raise QueueUnreachable(f"the broker cannot be reached: {'; '.join(reasons)}")
+
+
+async def _open(queue: str, address: Address, endpoint: Any, driver: Driver, clock: IReactorTime) -> Link:
+    login = Login(
+        vhost=address.vhost,
+        user=address.user,
+        password=address.password,
+        external=address.external,
+        heartbeat=HEARTBEAT,
+        name=f"streamer dead {queue}",
+        version=importlib.metadata.version("streamer"),
+    )
+    connection: Any = IConnection(driver(login, clock))
+    factory = Factory.forProtocol(lambda: connection)
+    factory.noisy = False
+    try:
+        await endpoint.connect(factory)
+        await connection.opened
+        # Asked aside, for on the channel itself a refusal would be the end of the connection.
+        aside = await connection.aside()
+        depth = await aside.depth(queue)
+        aside.close()
+        return Link(connection, IChannel(await connection.channel()), depth.messages)
+    except BaseException as error:  # its cancellation, too
+        connection.abort(Loss("refused", str(error)))
+        if connection.transport is not None:
+            await ended(connection)
+        raise
+
+
+def ended(connection: Any) -> Deferred[None]:
+    """Fires when a connection is gone; whoever cancels it leaves `IConnection.ended` alone."""
+    gone: Deferred[None] = Deferred()
+
+    def told(loss: Loss) -> Loss:
+        if not gone.called:
+            gone.callback(None)
+        return loss
+
+    connection.ended.addCallback(told)
+    return gone
+
+
+def lost_error(connection: Any) -> ConnectionLost:
+    """What fails when a connection is gone."""
+    return ConnectionLost(connection.loss.detail if connection.loss is not None else "the connection is gone")
+
+
+def _explained(refused: ChannelRefused, queue: str, user: str, where: str) -> str:
+    if refused.code == NOT_FOUND:
+        return f"there is no queue {queue} at {where}; no service has run there, or it is another broker"
+    if refused.code == ACCESS_REFUSED:
+        return f"user {user!r} needs the read permission on {queue} at {where}: {refused}"
+    return f"{queue} at {where} cannot be looked into: {refused}"

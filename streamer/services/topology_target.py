@@ -1,0 +1,122 @@
+# -*- test-case-name: tests.unit.test_services_topology_cli -*-
+"""Which broker a command of `streamer topology` is about, and the ways there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import click
+import msgspec
+
+from streamer.bus import versions
+from streamer.bus.address import Address
+from streamer.bus.topology import Layout, layout
+from streamer.errors import EXIT_CONFIGURATION, BusError, ConfigurationError
+from streamer.secrets import resolve
+
+CONFIGURATION = "conf/streamer.toml"
+HEARTBEAT = 15  # seconds
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Which broker, and what is to be there."""
+
+    address: Address
+    layout: Layout
+
+
+def visit(ctx: click.Context, target: Target, errand: Callable[[Any], Any]) -> Any:
+    """Run an errand at the broker; ends the process where it cannot be done."""
+    from streamer.bus import visit as visits
+
+    if ctx.obj:
+        foreground, driver = ctx.obj.foreground(), ctx.obj.driver
+    else:
+        from twisted.internet import reactor  # noqa: TID251 - here it enters, as in a tap
+
+        from streamer.bus.connection import connect as driver  # once there is a reactor
+        from streamer.services.foreground import Foreground
+
+        foreground = Foreground(reactor, sys.stdout.buffer)
+    from twisted.internet.defer import Deferred
+
+    from streamer.bus.driver import Login
+
+    address, clock, found = target.address, foreground.reactor, []
+
+    def connect() -> Any:
+        login = Login(
+            vhost=address.vhost,
+            user=address.user,
+            password=address.password,
+            external=address.external,
+            heartbeat=HEARTBEAT,
+            name="streamer topology",
+            version=version("streamer"),
+        )
+        return driver(login, clock)
+
+    async def checked(connection: Any) -> Any:
+        refusal = versions.refusal(connection.server)
+        if refusal is not None:
+            raise BusError(refusal)
+        return await errand(connection)
+
+    async def run() -> None:
+        endpoints = ctx.obj.endpoints if ctx.obj else address.endpoints(clock)
+        found.append(await visits.visit(endpoints, connect, clock, checked))
+
+    try:
+        code = foreground.run(lambda: Deferred.fromCoroutine(run()))
+    except (BusError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not found:
+        sys.exit(code)
+    return found[0]
+
+
+def find(config: str | None, bus: str | None, shards: int | None, *, memory: bool = False) -> Target:
+    """What the options name; ends the process where they name nothing.
+
+    Args:
+        memory: a bus without a broker will do.
+    """
+    from streamer.bus.factory import check_url
+
+    url = None
+    if config is not None or bus is None:
+        from streamer.services.options import read
+
+        try:
+            settings = read(config or CONFIGURATION)
+        except ConfigurationError as error:
+            click.echo(str(error), err=True)
+            sys.exit(EXIT_CONFIGURATION)
+        url = settings.bus.url.reveal()
+        shards = settings.enrich.shards if shards is None else shards
+    try:
+        if bus is not None:
+            url = resolve(bus, os.environ).reveal()
+        address = check_url(url or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--bus") from error
+    if address is None:
+        if not memory:
+            raise click.ClickException("the bus is 'memory:', which has no broker; name one with --bus")
+        address = Address(hosts=())
+    return Target(address, layout(shards or 0))
+
+
+def at(ctx: click.Context, written: str, address: Address) -> Any:
+    """The management API that `--management` names, in the name of the bus's user unless it names another."""
+    from streamer.services.topology_management import Management, connection
+
+    connects = ctx.obj.connects if ctx.obj else connection
+    try:
+        return Management.at(resolve(written, os.environ).reveal(), address.user, address.password, connects)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--management") from error

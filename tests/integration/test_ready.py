@@ -1,0 +1,165 @@
+"""`/ready` of real programs is false whenever a user would say that it does not work, with the reason; and true again
+by itself once the broker is well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import pytest
+
+from streamer.bus import topology
+from streamer.bus.address import Address
+from streamer.testing.rabbitmq import RabbitNode
+from tests.integration.test_pipeline import CONFIGURATION
+from tests.integration.test_programs import TWISTD
+from tests.processes import Program, free_ports, get, simulate_x
+
+ROLES = ("streamer", "enrich", "relay")
+NOTICED_WITHIN = 40.0  # seconds until a broker that says nothing any more is told of
+BACK_WITHIN = 90.0  # seconds; the back-off between two attempts grows to 30 s
+
+
+@attrs.define
+class House:
+    """The three services as programs, and their broker."""
+
+    node: RabbitNode
+    vhost: str
+    programs: dict[str, Program]
+    ports: dict[str, int]
+
+    def answers(self, role: str) -> tuple[int, str]:
+        """Status and text of its /ready."""
+        status, said = get(f"http://127.0.0.1:{self.ports[role]}/ready")
+        return status, said.decode()
+
+    def unready(self, words: str, roles: tuple[str, ...] = ROLES) -> dict[str, float]:
+        """Wait until all of them say that they are not ready, and why. Returns the seconds each took."""
+        begun, took = time.monotonic(), {}
+        for role in roles:
+
+            def bad(role: str = role) -> bool:
+                status, said = self.answers(role)
+                return status == 503 and words in said
+
+            self.programs[role].until(bad, f"{words!r} in its /ready, which says {self.answers(role)}", NOTICED_WITHIN)
+            took[role] = time.monotonic() - begun
+        return took
+
+    def ready(self) -> None:
+        """Wait until all of them are ready again."""
+        for role in ROLES:
+            self.programs[role].until(lambda role=role: self.answers(role)[0] == 200, "readiness", BACK_WITHIN)
+
+    def close_connections(self) -> None:
+        """As an operator closes them."""
+        self.node.rabbitmqctl("close_all_connections", "--vhost", self.vhost, "an exercise")
+
+
+@pytest.fixture(scope="module")
+def house(rabbit_node: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """All three programs, ready, on a virtual host of their own."""
+    folder, vhost = tmp_path_factory.mktemp("ready"), "ready"
+    rabbit_node.rabbitmqctl("add_vhost", vhost)
+    allow(rabbit_node, vhost)
+    page, *admins = free_ports(4)
+    ports = dict(zip(ROLES, admins, strict=True))
+    with ExitStack() as stack:
+        simulation, upstream = simulate_x(folder, "--rate", "20")
+        stack.enter_context(simulation)
+        configuration = Path(folder / "streamer.toml")
+        configuration.write_text(
+            CONFIGURATION.format(
+                bus=rabbit_node.url + vhost,
+                upstream=upstream,
+                page=page,
+                admin=ports["streamer"],
+                enrich_admin=ports["enrich"],
+                relay_admin=ports["relay"],
+            )
+        )
+        programs = {
+            role: stack.enter_context(Program(folder, role, *TWISTD, role, "-c", str(configuration))) for role in ROLES
+        }
+        built = House(rabbit_node, vhost, programs, ports)
+        built.ready()
+        yield built
+
+
+def allow(node: RabbitNode, vhost: str, pattern: str = ".*") -> None:
+    """Set what our user may do there."""
+    user = Address.parse(node.url).user
+    node.rabbitmqctl("set_permissions", "--vhost", vhost, user, pattern, pattern, pattern)
+
+
+def test_blocked(house: House) -> None:
+    """A broker out of memory takes no messages, and whoever publishes says so."""
+    house.node.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        house.unready("takes no messages", ("streamer",))  # the broker says so to who publishes
+    finally:
+        house.node.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
+    house.ready()
+
+
+def test_hung(house: House) -> None:
+    """A broker that is there and says nothing any more is told of before its connections are given up."""
+    os.kill(house.node.pid, signal.SIGSTOP)
+    try:
+        took = house.unready("bus:")
+    finally:
+        os.kill(house.node.pid, signal.SIGCONT)
+    print("noticed after", {role: f"{seconds:.1f} s" for role, seconds in took.items()})
+    house.ready()
+
+
+def test_permissions_revoked(house: House) -> None:
+    """Who may do nothing any more says which permission is missing."""
+    allow(house.node, house.vhost, "^$")
+    house.close_connections()
+    try:
+        house.unready("ACCESS_REFUSED")
+    finally:
+        allow(house.node, house.vhost)
+    house.ready()
+
+
+@pytest.mark.parametrize("queue", [topology.ENRICH, topology.LOG])
+def test_queue_deleted(house: House, queue: str) -> None:
+    """A deleted queue is declared again by who works it, who was not ready meanwhile or only for a moment."""
+    house.node.rabbitmqctl("delete_queue", "--vhost", house.vhost, queue)
+    house.ready()
+    listed = house.node.rabbitmqctl("list_queues", "--vhost", house.vhost, "name", "messages").splitlines()
+    house.programs["enrich"].until(
+        lambda: queue in house.node.rabbitmqctl("list_queues", "--vhost", house.vhost, "name"), "the queue", 30
+    )
+    assert listed
+
+
+def test_vhost_deleted(house: House) -> None:
+    """Without their virtual host all of them say what is missing, and come back with it."""
+    house.node.rabbitmqctl("delete_vhost", house.vhost)
+    try:
+        house.unready("bus:")
+        house.unready("vhost", ("relay",))
+    finally:
+        house.node.rabbitmqctl("add_vhost", house.vhost)
+        allow(house.node, house.vhost)
+    house.ready()
+
+
+def test_killed(house: House) -> None:
+    """A broker that died is named as refusing connections; everything is back after it."""
+    house.node.settle()
+    house.node.kill9()
+    try:
+        house.unready("refused")
+    finally:
+        house.node.start()
+    house.ready()
