@@ -183,7 +183,7 @@ class ISubscription(Interface):
     def stop() -> Deferred[None]:
         """Take no more messages, let running handlers finish and their decisions be told, then fire.
 
-        What was delivered and not begun is handed back.
+        Handlers get `deadline.DRAIN` seconds; what they do not finish, or was not begun, is delivered again.
         """
 
 
@@ -268,7 +268,8 @@ class IBus(IService):
 
         Returns:
             Fires when the bus has taken responsibility (the broker's confirm). Fails with MessageRefused where
-            the message can never be carried, with BusStopped where the bus stopped first.
+            the message can never be carried, with BusStopped where the bus stopped first. One publisher's order is
+            kept in each queue, but for what a full queue of RabbitMQ refused.
         """
 
     durable = Attribute("bool: what was published outlives this process.")
@@ -278,7 +279,9 @@ class IBus(IService):
     def work(queue: str, handler: Handler, prefetch: int) -> IWork:
         """Compete for a queue's messages.
 
-        From the queue of a shard, messages with one partition key are handled one after the other (`bus.lanes`).
+        From the queue of a shard, messages with one partition key are handled one after the other (`bus.lanes`). What
+        is handed back comes before all that was never handed out; RabbitMQ before 4.3 counts it as a failure, memory
+        does not.
 
         Args:
             queue: a name of `bus.topology.layout`.

@@ -116,7 +116,7 @@ async def shards_keep_order_of_retries(kit: Kit) -> None:
 
 
 async def shards_hand_over(kit: Kit) -> None:
-    """The worker of a shard stops, another one takes over: each item is handled, and done once."""
+    """The worker of a shard stops, another one takes over: each item is done once, and each author's in order."""
     desk, total = Desk(kit), AUTHORS * EACH
     buses = [await kit.bus(shards=1), await kit.bus(shards=1)]
     queue = topology.shard_queue(0)
@@ -129,6 +129,7 @@ async def shards_hand_over(kit: Kit) -> None:
     await kit.until(lambda: desk.count >= total, "the second one did the rest")
     assert desk.served == {"a", "b"}
     assert sorted(number for ended in desk.ended.values() for number in ended) == list(range(total))
+    assert all(ended == sorted(ended) for ended in desk.ended.values()), desk.ended
 
 
 CHECKS = (

@@ -5,10 +5,10 @@
 * `factory`     a URL to a bus; imports the driver only then, for pika wants the reactor installed first
 * `limits`      what a message must be to be carried at all
 * `crew`        handlers under way: concurrency, decisions, delayed retries
-* `memory`      the bus of one process: a `memory_broker` with `memory_queue` and `memory_log` (a `ring`), which routes
-  by `patterns`
+* `memory`      the bus of one process: a `memory_broker` within `memory_bounds`, which routes by `patterns` to
+  `memory_queue` (of `memory_places`, for `memory_work`) and `memory_log` (a `ring`)
 * `rabbitmq`    the bus over RabbitMQ, by either driver: `publishers` (each a `publisher` with an `outbox` of
-  `confirms`, encoded by `frames`, and its `standing`), `worker` and `reader` (with `acks`, `lanes` and `recall`), each
+  `confirms`, encoded by `frames`, and its `standing`), `worker` and `reader` (with `acks`, `lanes`, `handover` and `recall`), each
   owning one `role`: a supervised connection to one of the `hosts` of an `address` (by `tls`), with a `deadline` for
   everything, a `pulse` that notices silence, and `refusals` that say what is missing; `envelope` reads deliveries,
   `watch` looks at queues

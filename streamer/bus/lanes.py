@@ -31,10 +31,12 @@ class Lane:
     Attributes:
         busy: one is being handled, or is to come back.
         expected: the id of the one that is to come back.
+        retried: the one being handled, or expected, has failed before: those behind it were delivered before it.
     """
 
     busy: bool = False
     expected: str | None = None
+    retried: bool = False
     timer: IDelayedCall | None = None
     waiting: deque[Deferred[bool]] = attrs.field(factory=deque)  # fire with whether to go on
 
@@ -61,6 +63,11 @@ class Lanes:
     _turns: deque[Deferred[bool]] = attrs.field(factory=deque)  # due, in order
     _turning: bool = False
     _closed: bool = False
+
+    @property
+    def retrying(self) -> bool:
+        """Whether a worker that goes now would have the broker hand out some item before an earlier one."""
+        return any(lane.retried for lane in self._lanes.values())
 
     async def __call__(self, delivery: Delivery) -> Decision:
         """See `interfaces.Handler`."""
@@ -106,7 +113,7 @@ class Lanes:
             self._count(-1)
 
     def _hold(self, key: str, lane: Lane, message_id: str) -> None:
-        lane.expected = message_id
+        lane.expected, lane.retried = message_id, True
         lane.timer = self._clock.callLater(HELD_LIMIT, partial(self._give_up, key, lane))
 
     def _give_up(self, key: str, lane: Lane) -> None:
@@ -122,6 +129,7 @@ class Lanes:
 
     def _next(self, key: str, lane: Lane) -> None:
         _forget_expected(lane)
+        lane.retried = False
         if not lane.waiting:
             lane.busy = False
             if self._lanes.get(key) is lane:

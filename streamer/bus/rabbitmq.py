@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from streamer.bus import topology
+from streamer.bus.acks import STEP
 from streamer.bus.address import Address
 from streamer.bus.crew import Crew
 from streamer.bus.driver import Driver, Login
@@ -117,7 +118,7 @@ class RabbitBus(Service):
         clock, found = self._broker.clock, self._layout.queues[queue]
         lanes = Lanes(queue, handler, found.delivery_limit, clock, self._metrics) if found.ordered else None
         crew = Crew(queue, lanes or handler, prefetch, clock, self._metrics, self._delay)
-        worker = Worker(self._broker, queue, crew, prefetch, lanes)
+        worker = Worker(self._broker, queue, crew, min(prefetch, STEP) if found.ordered else prefetch, lanes)
         self._subscribe(worker)
         return IWork(worker)
 
