@@ -8,10 +8,10 @@
 * `memory`      the bus of one process: a `memory_broker` within `memory_bounds`, which routes by `patterns` to
   `memory_queue` (of `memory_places`, for `memory_work`) and `memory_log` (a `ring`)
 * `rabbitmq`    the bus over RabbitMQ, by either driver: `publishers` (each a `publisher` with an `outbox` of
-  `confirms`, encoded by `frames`, and its `standing`), `worker` and `reader` (with `acks`, `lanes`, `handover` and `recall`), each
-  owning one `role`: a supervised connection to one of the `hosts` of an `address` (by `tls`), with a `deadline` for
-  everything, a `pulse` that notices silence, and `refusals` that say what is missing; `envelope` reads deliveries,
-  `watch` looks at queues
+  `confirms`, encoded by `frames`, and its `standing`), `worker` (with `acks`, a `crew` and `lanes`) and `reader` (with
+  `recall`), each owning one `role`: a supervised connection to one of the `hosts` of an `address` (by `tls`), with a
+  `deadline` for everything, a `pulse` that notices silence, and `refusals` that say what is missing; `envelope` reads
+  deliveries, `watch` looks at queues
 * `shards`      which queue keeps an author's items in order
 * `driver`      the seam to an AMQP library: `connection` and `pika_channel` fit pika to it, `txamqp_…` txAMQP; both
   with `calls`, `gate`, `deliveries` (the decoder), `greeting`, `logins` and `endings`

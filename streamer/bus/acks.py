@@ -85,11 +85,6 @@ class Acks:
             del self._open[tag]
         self._done = 0
 
-    @property
-    def unsettled(self) -> int:
-        """Deliveries that nobody has decided on."""
-        return len(self._open) - self._done
-
     def left(self) -> list[int]:
         """Tags to hand back with `multiple`, one after the other, so that all that is not settled is handed back.
 

@@ -23,6 +23,8 @@ from streamer.policy.delivery import retry_delay
 
 Settle = Callable[[Decision], None]
 
+_log = Logger()
+
 
 @attrs.define
 class Crew:
@@ -35,8 +37,6 @@ class Crew:
             (after a lost connection, while handlers of the last one still run).
         delay: attempt number to the seconds that a RETRY is held.
     """
-
-    log = Logger()
 
     _queue: str
     _handler: Handler
@@ -83,22 +83,9 @@ class Crew:
     def _begin(self, delivery: Delivery, settle: Settle) -> None:
         self.running += 1
         self._metrics.add(DELIVERIES, self._queue)
-        Deferred.fromCoroutine(self._decide(delivery)).addCallback(partial(self._decided, delivery.attempt, settle))
-
-    async def _decide(self, delivery: Delivery) -> Decision:
-        try:
-            decision = await self._handler(delivery)
-            if not isinstance(decision, Decision):
-                raise TypeError(f"a handler must return a Decision, not {decision!r}")
-        except Exception:
-            self.log.failure(
-                "while handling {id} of {queue}, attempt {attempt}; it will be tried again",
-                id=delivery.message.message_id,
-                queue=self._queue,
-                attempt=delivery.attempt,
-            )
-            return Decision.RETRY
-        return decision
+        Deferred.fromCoroutine(decided(self._handler, delivery, self._queue)).addCallback(
+            partial(self._decided, delivery.attempt, settle)
+        )
 
     def _decided(self, attempt: int, settle: Settle, decision: Decision) -> None:
         self._metrics.add(DECISIONS, self._queue, decision.value)
@@ -126,3 +113,20 @@ class Crew:
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)
+
+
+async def decided(handler: Handler, delivery: Delivery, queue: str) -> Decision:
+    """What a handler decides; one that fails asks for another try, and is logged."""
+    try:
+        decision = await handler(delivery)
+        if not isinstance(decision, Decision):
+            raise TypeError(f"a handler must return a Decision, not {decision!r}")
+    except Exception:
+        _log.failure(
+            "while handling {id} of {queue}, attempt {attempt}; it will be tried again",
+            id=delivery.message.message_id,
+            queue=queue,
+            attempt=delivery.attempt,
+        )
+        return Decision.RETRY
+    return decision

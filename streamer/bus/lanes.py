@@ -2,42 +2,33 @@
 """Order within one worker: deliveries with the same partition key are handled one after the other.
 
 A queue with one active consumer hands out in order, and hands out many at once. Here each key has a lane, in which a
-delivery is handled only when the one before it is settled. One that is to be tried again holds its lane until it has
-come back: the broker puts it where it was, so it is among the next. It may not come: it died of the delivery limit,
-an operator purged the queue. Then the lane goes on after `HELD_LIMIT`, and that is counted.
+delivery is handled only when the one before it is settled. One that failed is tried again here, in its place, and not
+given back meanwhile: the broker would put it behind those that are in hand already, should this worker die.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
+from streamer.bus.crew import decided
+from streamer.bus.topology import DELIVERY_LIMIT, Queue
 from streamer.interfaces import Handler
 from streamer.message import PARTITION_KEY, Decision, Delivery
-from streamer.metrics import LANES_HELD, ORDER_GIVEN_UP, Metrics
-
-HELD_LIMIT = 60.0  # seconds that a lane waits for a message that is to be tried again
+from streamer.metrics import LANES_HELD, RETRIED_IN_PLACE, Metrics
 
 
 @attrs.define(eq=False)
 class Lane:
-    """The deliveries of one key.
-
-    Attributes:
-        busy: one is being handled, or is to come back.
-        expected: the id of the one that is to come back.
-        retried: the one being handled, or expected, has failed before: those behind it were delivered before it.
-    """
+    """The deliveries of one key; busy while one of them is being handled."""
 
     busy: bool = False
-    expected: str | None = None
-    retried: bool = False
-    timer: IDelayedCall | None = None
     waiting: deque[Deferred[bool]] = attrs.field(factory=deque)  # fire with whether to go on
 
 
@@ -48,26 +39,30 @@ class Lanes:
     Args:
         queue: for the metrics and the log.
         handler: see `IBus.work`.
-        limit: failed deliveries a message survives; None for any number.
+        limit: failures a message survives; then it is rejected.
+        delay: attempt number to the seconds until the next one.
     """
-
-    _log = Logger()
 
     _queue: str
     _handler: Handler
-    _limit: int | None
+    _limit: int
+    _delay: Callable[[int], float]
     _clock: IReactorTime
     _metrics: Metrics
     _lanes: dict[str, Lane] = attrs.field(factory=dict)
+    _pauses: set[Deferred[None]] = attrs.field(factory=set)  # before another try
     _held: int = 0
     _turns: deque[Deferred[bool]] = attrs.field(factory=deque)  # due, in order
     _turning: bool = False
-    _closed: bool = False
+    _epoch: int = 0  # rises with each connection that is gone
 
-    @property
-    def retrying(self) -> bool:
-        """Whether a worker that goes now would have the broker hand out some item before an earlier one."""
-        return any(lane.retried for lane in self._lanes.values())
+    @classmethod
+    def of(
+        cls, queue: Queue, handler: Handler, delay: Callable[[int], float], clock: IReactorTime, metrics: Metrics
+    ) -> Lanes | None:
+        """Lanes for a queue that is to be worked in order; None for any other."""
+        limit = DELIVERY_LIMIT if queue.delivery_limit is None else queue.delivery_limit
+        return cls(queue.name, handler, limit, delay, clock, metrics) if queue.ordered else None
 
     async def __call__(self, delivery: Delivery) -> Decision:
         """See `interfaces.Handler`."""
@@ -75,33 +70,51 @@ class Lanes:
         if key is None:
             return await self._handler(delivery)
         lane = self._lanes.setdefault(str(key), Lane())
-        if lane.busy and lane.expected != delivery.message.message_id and not await self._turn(lane):
+        if lane.busy and not await self._turn(lane):
             return Decision.RETURN
-        _forget_expected(lane)
         lane.busy = True
-        decision = Decision.RETRY
         try:
-            decision = await self._handler(delivery)
+            return await self._until_decided(delivery)
         finally:
-            comes_back = self._limit is None or delivery.attempt <= self._limit
-            if decision is Decision.RETRY and comes_back and not self._closed:
-                self._hold(str(key), lane, delivery.message.message_id)
-            else:
-                self._next(str(key), lane)
-        return decision
+            self._next(str(key), lane)
 
-    def forget(self, *, for_good: bool = False) -> None:
-        """The connection is gone, or will be (`for_good`): hand back what waits; it comes again."""
-        self._closed |= for_good
+    def forget(self) -> None:
+        """The connection is gone, or will be: hand back what waits, and what is to be tried again; it comes again."""
+        self._epoch += 1
         for key, lane in list(self._lanes.items()):
             waiting, lane.waiting = lane.waiting, deque()
-            if lane.expected is not None:
-                _forget_expected(lane)
-                lane.busy = False
             if not lane.busy:
                 self._lanes.pop(key, None)
             for turn in waiting:
                 turn.callback(False)
+        for pause in list(self._pauses):
+            pause.cancel()
+
+    async def _until_decided(self, delivery: Delivery) -> Decision:
+        epoch = self._epoch
+        while (decision := await decided(self._handler, delivery, self._queue)) is Decision.RETRY:
+            if delivery.attempt > self._limit:
+                return Decision.REJECT
+            if not await self._pause(self._delay(delivery.attempt), epoch):
+                return Decision.RETURN
+            self._metrics.add(RETRIED_IN_PLACE, self._queue)
+            delivery = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1)
+        return decision
+
+    async def _pause(self, seconds: float, epoch: int) -> bool:
+        """Wait; returns False where the delivery is not ours any more."""
+        pause: Deferred[None] = deferLater(self._clock, seconds)
+        if epoch == self._epoch:
+            self._pauses.add(pause)
+        else:
+            pause.cancel()
+        try:
+            await pause
+        except CancelledError:
+            return False
+        finally:
+            self._pauses.discard(pause)
+        return True
 
     async def _turn(self, lane: Lane) -> bool:
         turn: Deferred[bool] = Deferred()
@@ -112,24 +125,7 @@ class Lanes:
         finally:
             self._count(-1)
 
-    def _hold(self, key: str, lane: Lane, message_id: str) -> None:
-        lane.expected, lane.retried = message_id, True
-        lane.timer = self._clock.callLater(HELD_LIMIT, partial(self._give_up, key, lane))
-
-    def _give_up(self, key: str, lane: Lane) -> None:
-        self._metrics.add(ORDER_GIVEN_UP, self._queue)
-        self._log.warn(
-            "{id} of {queue} was to be tried again and has not come back for {limit:g} s; those behind it go on",
-            id=lane.expected,
-            queue=self._queue,
-            limit=HELD_LIMIT,
-        )
-        lane.timer = None
-        self._next(key, lane)
-
     def _next(self, key: str, lane: Lane) -> None:
-        _forget_expected(lane)
-        lane.retried = False
         if not lane.waiting:
             lane.busy = False
             if self._lanes.get(key) is lane:
@@ -148,10 +144,3 @@ class Lanes:
     def _count(self, by: int) -> None:
         self._held += by
         self._metrics.set(LANES_HELD, self._queue, to=self._held)
-
-
-def _forget_expected(lane: Lane) -> None:
-    lane.expected = None
-    if lane.timer is not None:
-        lane.timer.cancel()
-        lane.timer = None

@@ -124,7 +124,7 @@ class MemoryBus(Service):
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
         found = self._broker.layout.queues[queue]
-        lanes = Lanes(queue, handler, found.delivery_limit, self._clock, self._metrics) if found.ordered else None
+        lanes = Lanes.of(found, handler, self._delay, self._clock, self._metrics)
         crew = Crew(queue, lanes or handler, prefetch, self._clock, self._metrics, self._delay)
         worker = MemoryWorker(crew, prefetch)
         worked = self._broker.queue(queue)

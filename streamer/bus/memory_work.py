@@ -64,7 +64,7 @@ class MemoryWork:
     async def _stop(self) -> None:
         draining = self._queue.leave(self._worker)
         if self._lanes is not None:
-            self._lanes.forget(for_good=True)
+            self._lanes.forget()
         try:
             await deadline.within(self._clock, deadline.DRAIN, draining, "let the handlers finish")
         except TimeoutError as error:

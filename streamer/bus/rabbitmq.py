@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from streamer.bus import topology
-from streamer.bus.acks import STEP
 from streamer.bus.address import Address
 from streamer.bus.crew import Crew
 from streamer.bus.driver import Driver, Login
@@ -116,9 +115,9 @@ class RabbitBus(Service):
         if not 1 <= prefetch <= 65535:
             raise ValueError(f"prefetch must be 1 to 65535, not {prefetch}")
         clock, found = self._broker.clock, self._layout.queues[queue]
-        lanes = Lanes(queue, handler, found.delivery_limit, clock, self._metrics) if found.ordered else None
+        lanes = Lanes.of(found, handler, self._delay, clock, self._metrics)
         crew = Crew(queue, lanes or handler, prefetch, clock, self._metrics, self._delay)
-        worker = Worker(self._broker, queue, crew, min(prefetch, STEP) if found.ordered else prefetch, lanes)
+        worker = Worker(self._broker, queue, crew, prefetch, lanes)
         self._subscribe(worker)
         return IWork(worker)
 

@@ -73,7 +73,7 @@ DIFFERENCES = (
     ),
     Difference(
         since=OLDEST,
-        what="a quorum queue with a delivery limit hands out first what was handed back, one without hands it out last",
+        what="a quorum queue with a delivery limit hands out first what was handed back, one without a limit last",
         ours="every queue has a limit, that of the dead and the unrouted being out of reach",
     ),
     Difference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus.lanes import HELD_LIMIT, Lanes
+from streamer.bus.lanes import Lanes
 from streamer.message import PARTITION_KEY, Decision, Delivery
-from streamer.metrics import LANES_HELD, ORDER_GIVEN_UP, Metrics
+from streamer.metrics import LANES_HELD, RETRIED_IN_PLACE, Metrics
 from tests.bus_contract import raw
 
 ACK, RETRY, RETURN = Decision.ACK, Decision.RETRY, Decision.RETURN
@@ -25,11 +25,13 @@ class LanesTests(SynchronousTestCase):
         self.clock, self.metrics = Clock(), Metrics()
         self.running: dict[int, Deferred[Decision]] = {}
         self.begun: list[int] = []
-        self.lanes = Lanes("q", self.handle, 10, self.clock, self.metrics)
+        self.attempts: list[int] = []
+        self.lanes = Lanes("q", self.handle, 3, lambda attempt: float(attempt), self.clock, self.metrics)
 
     async def handle(self, delivery: Delivery) -> Decision:
         number = int(delivery.message.message_id.partition("/")[2])
         self.begun.append(number)
+        self.attempts.append(delivery.attempt)
         waiting: Deferred[Decision] = Deferred()
         self.running[number] = waiting
         return await waiting
@@ -54,81 +56,73 @@ class LanesTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value(LANES_HELD, "q"), 0)
         self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
-    def test_retry_holds(self) -> None:
-        """What is to be tried again holds those behind it until it has come back and is done."""
-        self.take(0)
-        behind = self.take(1)
-        self.end(0, RETRY)
-        self.take(2)
-        self.assertEqual(self.begun, [0])
-        self.take(0, attempt=2)
-        self.assertEqual((self.begun, self.lanes.retrying), ([0, 0], True))
+    def test_retry(self) -> None:
+        """What is to be tried again is, in its place and after a while; those behind it wait until it is done."""
+        first, behind = self.take(0), self.take(1)
+        for attempt in (1, 2):
+            self.end(0, RETRY)
+            self.clock.advance(attempt - 0.1)
+            self.assertEqual(self.begun, [0] * attempt)
+            self.clock.advance(0.1)
+        self.assertEqual((self.begun, self.attempts), ([0, 0, 0], [1, 2, 3]))
         self.end(0)
-        self.assertEqual((self.begun, self.lanes.retrying), ([0, 0, 1], False))
         self.end(1)
-        self.end(2)
-        self.successResultOf(behind)
+        self.assertEqual([self.successResultOf(one) for one in (first, behind)], [ACK, ACK])
+        self.assertEqual(self.metrics.value(RETRIED_IN_PLACE, "q"), 2)
         self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
-    def test_dead(self) -> None:
-        """What goes to the dead letters holds nobody: by REJECT, or by its last attempt; nor does what is returned."""
-        for decision, attempt in ((Decision.REJECT, 1), (RETRY, 11), (RETURN, 1)):
+    def test_too_often(self) -> None:
+        """What fails once more than the limit is rejected, the queue's own count of it included."""
+        first, behind = self.take(0, attempt=3), self.take(1)
+        self.end(0, RETRY)
+        self.clock.advance(3)
+        self.end(0, RETRY)
+        self.assertEqual(self.successResultOf(first), Decision.REJECT)
+        self.end(1)
+        self.successResultOf(behind)
+
+    def test_failing(self) -> None:
+        """A handler that raises, or returns no decision, asks for another try."""
+        result = self.take(0)
+        self.running.pop(0).errback(ValueError("this test's handler fails on purpose"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.clock.advance(1)
+        self.end(0, None)  # type: ignore[arg-type]
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.clock.advance(2)
+        self.end(0)
+        self.assertEqual(self.successResultOf(result), ACK)
+
+    def test_other_decisions(self) -> None:
+        """REJECT and RETURN hold nobody."""
+        for decision in (Decision.REJECT, RETURN):
             self.begun.clear()
-            self.take(0, attempt=attempt)
+            self.take(0)
             self.take(1)
             self.end(0, decision)
             self.assertEqual(self.begun, [0, 1])
             self.end(1)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_failing(self) -> None:
-        """A handler that raises asks for another try, so it holds its lane."""
-        failed = self.take(0)
-        self.take(1)
-        self.running.pop(0).errback(ValueError("this test's handler fails on purpose"))
-        self.failureResultOf(failed, ValueError)
-        self.assertEqual(self.begun, [0])
-        self.take(0, attempt=2)
-        self.end(0)
-        self.assertEqual(self.begun, [0, 0, 1])
-        self.end(1)
-
-    def test_never_comes_back(self) -> None:
-        """A lane does not wait for ever for what is to come back."""
-        self.take(0)
-        self.take(1)
-        self.end(0, RETRY)
-        self.clock.advance(HELD_LIMIT - 1)
-        self.assertEqual(self.begun, [0])
-        self.clock.advance(1)
-        self.assertEqual((self.begun, self.metrics.value(ORDER_GIVEN_UP, "q")), ([0, 1], 1))
-        self.end(1)
-        self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
     def test_forget(self) -> None:
-        """When the connection goes, what waits is handed back, and what runs keeps its lane until it ends."""
-        self.take(0)
+        """When the connection goes, what waits, for its turn or for another try, is handed back; what runs keeps its
+        lane until it ends, and is not tried again: by then it is there a second time."""
+        running = self.take(0)
         waiting = [self.take(1), self.take(2)]
-        self.take(3, "ann")
-        held = self.take(4, "ann")
+        paused = self.take(3, "ann")
+        waiting.append(self.take(4, "ann"))
         self.end(3, RETRY)
         self.lanes.forget()
-        self.assertEqual([self.successResultOf(one) for one in (*waiting, held)], [RETURN] * 3)
+        self.assertEqual([self.successResultOf(one) for one in (*waiting, paused)], [RETURN] * 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         again = self.take(0)
         self.take(3, "ann")
         self.assertEqual(self.begun, [0, 3, 3])
-        self.end(0)
+        self.end(0, RETRY)
+        self.assertEqual(self.successResultOf(running), RETURN)
+        self.assertEqual(self.begun, [0, 3, 3, 0])
         self.end(0)
         self.end(3)
         self.successResultOf(again)
-        self.assertEqual(self.lanes._lanes, {})
-
-    def test_forget_for_good(self) -> None:
-        """At a stop nothing is held any more."""
-        self.take(0)
-        self.lanes.forget(for_good=True)
-        self.end(0, RETRY)
         self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
     def test_many_at_once(self) -> None:
@@ -138,40 +132,29 @@ class LanesTests(SynchronousTestCase):
             return await first if delivery.message.message_id == "birds/0" else ACK
 
         first: Deferred[Decision] = Deferred()
-        self.lanes = Lanes("q", handler, 10, self.clock, self.metrics)
+        self.lanes = Lanes("q", handler, 3, lambda attempt: 0.0, self.clock, self.metrics)
         results = [self.take(number) for number in range(5000)]
         first.callback(ACK)
         self.assertEqual({self.successResultOf(result) for result in results}, {ACK})
 
-    @given(st.data())
-    def test_any_interleaving(self, data: Any) -> None:
-        """Behind a queue that gives back what failed at its old place, first runs of an author are always in order,
-        and each is run until it is done."""
-        self.setUp()
-        queue = [(number, data.draw(st.sampled_from("ab"))) for number in range(12)]
-        keys, ready, attempts = dict(queue), [number for number, _ in queue], dict.fromkeys(range(12), 1)
-        done: list[int] = []
-
-        def settle(decision: Decision, number: int) -> None:
-            if decision is ACK:
-                done.append(number)
+    @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), max_size=12), st.integers(0, 2**32))
+    def test_any_interleaving(self, items: list[tuple[str, int]], seed: int) -> None:
+        """Whatever ends when, and however often it fails: each key's runs are in order, one at a time."""
+        scene, chance = LanesTests(), random.Random(seed)
+        scene.setUp()
+        failures = {number: count for number, (_, count) in enumerate(items)}
+        results = [scene.take(number, key) for number, (key, _) in enumerate(items)]
+        while scene.running or scene.clock.getDelayedCalls():
+            keys = [items[number][0] for number in scene.running]
+            self.assertEqual(len(keys), len(set(keys)))
+            if scene.running and chance.random() < 0.8:
+                number = chance.choice(sorted(scene.running))
+                failures[number] -= 1
+                scene.end(number, RETRY if failures[number] >= 0 else ACK)
             else:
-                attempts[number] += decision is RETRY
-                ready.append(number)
-                ready.sort()
-
-        def deliver() -> None:
-            number = ready.pop(0)
-            self.take(number, keys[number], attempts[number]).addCallback(settle, number)
-
-        while len(done) < 12:
-            moves = [*(["deliver"] if ready else []), *sorted(self.running)]
-            move = data.draw(st.sampled_from(moves))
-            if move == "deliver":
-                deliver()
-            else:
-                self.end(move, RETRY if attempts[move] < 4 and data.draw(st.booleans()) else ACK)
+                scene.clock.advance(1)
+        self.assertEqual([scene.successResultOf(result) for result in results], [ACK] * len(items))
         for key in "ab":
-            mine = [number for number in done if keys[number] == key]
-            self.assertEqual(mine, sorted(mine))
-        self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
+            runs = [number for number in scene.begun if items[number][0] == key]
+            self.assertEqual(runs, sorted(runs))
+        self.assertEqual(scene.lanes._lanes, {})
