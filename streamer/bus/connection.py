@@ -14,7 +14,6 @@ Importing this module imports pika's adapter, which installs the default reactor
 
 from __future__ import annotations
 
-import itertools
 import logging
 from typing import Any
 
@@ -26,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -96,7 +96,6 @@ class BrokerConnection(Protocol):
         self._calls = Calls()
         self._abort_timer: IDelayedCall | None = None
         self._freed: IDelayedCall | None = None
-        self._asides = itertools.cycle(ASIDES)
         self._opened = False  # the channel that `write` publishes on
         self._lent: Deferred[None] | None = None  # its number is used by an aside, until this fires
         self._greeting = Greeting()
@@ -134,9 +133,13 @@ class BrokerConnection(Protocol):
 
     async def aside(self) -> PikaChannel:
         """See IConnection. Where the broker allows one channel only, there is one before `channel` or none at all."""
-        number, limit = next(self._asides), self.impl.params.channel_max
-        if 0 < limit < number:
-            number = ASIDES.start if limit >= ASIDES.start else CHANNEL
+        limit = self.impl.params.channel_max
+        numbers = [number for number in ASIDES if not 0 < limit < number]
+        while numbers and all(number in self.impl._channels for number in numbers):
+            await deferLater(self._clock, 0)  # pika tells of a channel's end before it frees the number
+            if not self.alive:
+                raise ConnectionLost("the connection is gone")
+        number = next((number for number in numbers if number not in self.impl._channels), CHANNEL)
         if number == CHANNEL and self._opened:
             raise ConnectionLost("the broker allows one channel only (channel_max = 1), which is in use")
         calls = Calls()

@@ -10,7 +10,7 @@ asked fails with `ConnectionLost`, and `ended` says why.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -122,10 +122,10 @@ class IConnection(Interface):
     frame_max = Attribute("int: bytes of the longest frame the broker takes, once open.")
     server = Attribute("str: product and version of the broker, once open: 'RabbitMQ 3.10.8'.")
 
-    def channel() -> Awaitable[IChannel]:
+    def channel() -> Coroutine[Any, Any, IChannel]:
         """Open the channel, number 1, on which `write` publishes; its end is the end of the connection."""
 
-    def aside() -> Awaitable[IChannel]:
+    def aside() -> Coroutine[Any, Any, IChannel]:
         """Open a channel for questions that may be refused, number 2; one at a time."""
 
     def write(frames: bytes) -> None:

@@ -14,21 +14,22 @@ from collections.abc import Callable
 import attrs
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
 from streamer.bus.crew import decided
 from streamer.bus.topology import DELIVERY_LIMIT, Queue
 from streamer.interfaces import Handler
 from streamer.message import PARTITION_KEY, Decision, Delivery
-from streamer.metrics import LANES_HELD, RETRIED_IN_PLACE, Metrics
+from streamer.metrics import DECISIONS, LANES_HELD, Metrics
 
 
 @attrs.define(eq=False)
 class Lane:
-    """The deliveries of one key; busy while one of them is being handled."""
+    """The deliveries of one key; busy while one of them is being handled, or handed back."""
 
     busy: bool = False
+    returning: IDelayedCall | None = None
     waiting: deque[Deferred[bool]] = attrs.field(factory=deque)  # fire with whether to go on
 
 
@@ -72,23 +73,30 @@ class Lanes:
         lane = self._lanes.setdefault(str(key), Lane())
         if lane.busy and not await self._turn(lane):
             return Decision.RETURN
-        lane.busy = True
-        try:
-            return await self._until_decided(delivery)
-        finally:
+        lane.busy, epoch = True, self._epoch
+        decision = await self._until_decided(delivery)
+        if decision is Decision.RETURN and epoch == self._epoch:
+            # Those behind it go back too, after it, or they would be handled before it comes again.
+            lane.returning = self._clock.callLater(0, self._returned, str(key), lane)
+        else:
             self._next(str(key), lane)
+        return decision
 
     def forget(self) -> None:
         """The connection is gone, or will be: hand back what waits, and what is to be tried again; it comes again."""
         self._epoch += 1
         for key, lane in list(self._lanes.items()):
-            waiting, lane.waiting = lane.waiting, deque()
-            if not lane.busy:
-                self._lanes.pop(key, None)
-            for turn in waiting:
-                turn.callback(False)
+            if lane.returning is not None:
+                lane.returning.cancel()
+                self._returned(key, lane)
+            _give_back(lane)
         for pause in list(self._pauses):
             pause.cancel()
+
+    def _returned(self, key: str, lane: Lane) -> None:
+        lane.returning = None
+        _give_back(lane)
+        self._next(key, lane)
 
     async def _until_decided(self, delivery: Delivery) -> Decision:
         epoch = self._epoch
@@ -97,7 +105,7 @@ class Lanes:
                 return Decision.REJECT
             if not await self._pause(self._delay(delivery.attempt), epoch):
                 return Decision.RETURN
-            self._metrics.add(RETRIED_IN_PLACE, self._queue)
+            self._metrics.add(DECISIONS, self._queue, decision.value)
             delivery = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1)
         return decision
 
@@ -144,3 +152,9 @@ class Lanes:
     def _count(self, by: int) -> None:
         self._held += by
         self._metrics.set(LANES_HELD, self._queue, to=self._held)
+
+
+def _give_back(lane: Lane) -> None:
+    waiting, lane.waiting = lane.waiting, deque()
+    for turn in waiting:
+        turn.callback(False)

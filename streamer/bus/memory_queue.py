@@ -1,9 +1,9 @@
 # -*- test-case-name: tests.unit.test_bus_memory -*-
 """A work queue of the in-process bus, with the promises of a quorum queue: order, attempts, limit, dead letters.
 
-Two things are otherwise, so that nothing fails for it and order is kept: handing back is not counted as a failure
-(with RabbitMQ only from 4.3 on), and of a queue with a single active worker the next one is handed nothing before the
-last one is done (RabbitMQ serves it at once, and what the last one had comes later).
+One thing is otherwise, so that nothing fails for it: handing back is not counted as a failure (with RabbitMQ only from
+4.3 on). Of a queue with a single active worker the next one is handed nothing before the last one is done, as with
+RabbitMQ when the last one leaves as ours do (`bus.worker`).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Publisher:
         ),
     )
     _watch: Watch = attrs.field(
-        init=False, default=attrs.Factory(lambda self: _watch_over(self._broker), takes_self=True)
+        init=False, default=attrs.Factory(lambda self: _watch_over(self._broker, self.role), takes_self=True)
     )
     _outbox: Outbox = attrs.field(factory=Outbox)
     _again: IDelayedCall | None = None
@@ -93,7 +93,8 @@ class Publisher:
         connection = self.role.connection
         if connection is None:
             return ""
-        return self._standing.trouble(connection.gate, self._outbox.head, self._broker.clock.seconds())
+        standing = self._standing.trouble(connection.gate, self._outbox.head, self._broker.clock.seconds())
+        return standing or self._watch.trouble
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
@@ -216,9 +217,13 @@ class Publisher:
             self._head_check = self._broker.clock.callLater(since + CONFIRM_LIMIT - now, self._check_head)
 
 
-def _watch_over(broker: Broker) -> Watch:
+def _watch_over(broker: Broker, role: Role) -> Watch:
+    def missed(queue: str) -> None:
+        if role.connection is not None and not role.prepared:
+            role.connection.abort(Loss("missing", f"the queue {queue} is gone, and is declared again"))
+
     always = [queue.name for queue in broker.layout.queues.values() if not queue.optional]
-    return Watch(always, broker.clock, broker.metrics)
+    return Watch([*always, *broker.layout.streams], broker.clock, broker.metrics, missed=missed)
 
 
 def _count(metrics: Metrics, metric: Metric, messages: Iterable[Outgoing]) -> None:

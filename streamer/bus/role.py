@@ -79,6 +79,7 @@ class Role:
         worked: queues that the role works, declared by it where they are optional.
 
     Attributes:
+        prepared: an operator has installed the topology, as the last connection found.
         left: called when the role has stopped and all is quiet.
     """
 
@@ -89,6 +90,7 @@ class Role:
     _setup: Setup
     _changed: Callable[[], None]
     _worked: Sequence[str] = ()
+    prepared: bool = False
     left: Callable[[], object] = lambda: None
     connection: IConnection | None = None
     state: State = State.IDLE
@@ -218,7 +220,7 @@ class Role:
             self._changed()
 
     async def _set_up(self, connection: IConnection) -> IChannel:
-        installed = await prepared(connection)
+        installed = self.prepared = await prepared(connection)
         channel = await connection.channel()
         for declare in () if installed else declares(self._broker.layout, self._worked):
             self._doing = Doing(declare.method)

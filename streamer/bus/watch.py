@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,18 +19,37 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from streamer.bus import deadline
 from streamer.bus.driver import ChannelRefused, Depth, IChannel, IConnection
-from streamer.bus.topology import DEAD, UNROUTED
+from streamer.bus.topology import DEAD, DEAD_LIMIT, UNROUTED, UNROUTED_LIMIT
 from streamer.errors import BusError
-from streamer.metrics import BUS_QUEUE_CONSUMERS, BUS_QUEUE_MESSAGES, Metrics
+from streamer.message import ABSENT
+from streamer.metrics import BUS_QUEUE_CONSUMERS, BUS_QUEUE_MESSAGES, BUS_UNROUTED, Metrics
 
 LOOK_AFTER = 1.0  # seconds from the connection's beginning to the first look
 LOOK_EVERY = 15.0  # seconds
 TELL_EVERY = 300.0  # seconds between two words about one queue at least
+FRESH = 60.0  # seconds that messages which found no queue count as present trouble
+FULL = 0.9  # of a queue's limit; whatever it drops from there on cannot be seen by its length
+NOT_FOUND = 404  # AMQP reply code
 ALARMING = {
     UNROUTED: "no binding wants them; compare the bindings with `streamer topology check`",
     DEAD: "no worker could do them; see `streamer dead list`",
 }
+ALARM_AT = {UNROUTED: UNROUTED_LIMIT, DEAD: DEAD_LIMIT}
+
+T = TypeVar("T")
+
+
+@attrs.define
+class Seen:
+    """What was last seen of a queue: how many messages; and when it was told of how many, or it had grown."""
+
+    messages: int = 0
+    told: int = 0
+    said: float = -math.inf
+    grew: float = -math.inf
+    missing: bool = False
 
 
 @attrs.define(eq=False)
@@ -37,8 +57,9 @@ class Watch:
     """Looks at some queues as long as a connection lives.
 
     Args:
-        queues: their names; those that are not there, or not ours to look at, are left out.
+        queues: their names; those that are not ours to look at are left out.
         told: called with what each look at one of them showed, beside the metrics.
+        missed: called with the name of a queue that is not there, when that is found out.
     """
 
     _log = Logger()
@@ -47,8 +68,21 @@ class Watch:
     _clock: IReactorTime
     _metrics: Metrics
     _told: Callable[[Depth], None] = lambda depth: None
+    _missed: Callable[[str], None] = lambda queue: None
     _looking: Deferred[None] | None = None
-    _said: dict[str, tuple[int, float]] = attrs.field(factory=dict)  # how many waited, and when that was told
+    _seen: dict[str, Seen] = attrs.field(factory=dict)
+
+    @property
+    def trouble(self) -> str:
+        """What a user would miss, as a sentence; empty where nothing is."""
+        if missing := [queue for queue, seen in self._seen.items() if seen.missing]:
+            return f"there is no queue {', '.join(missing)}: what is meant for it finds none"
+        unrouted = self._seen.get(UNROUTED, Seen())
+        if self._clock.seconds() - unrouted.grew <= FRESH:
+            return f"messages find no queue; {unrouted.messages} wait in {UNROUTED}"
+        if unrouted.messages >= FULL * UNROUTED_LIMIT:
+            return f"{UNROUTED} is full, and what finds no queue is lost; see `streamer dead list --queue unrouted`"
+        return ""
 
     def begin(self, connection: IConnection) -> None:
         """Look, from now on, until `end` or the connection's end."""
@@ -66,28 +100,50 @@ class Watch:
         await deferLater(self._clock, LOOK_AFTER)
         while True:
             for queue in self._queues:
-                aside = aside or await connection.aside()
                 try:
-                    depth = await aside.depth(queue)
-                except ChannelRefused:
+                    if aside is None:
+                        aside = await self._within(Deferred.fromCoroutine(connection.aside()))
+                    depth = await self._within(aside.depth(queue))
+                except ChannelRefused as refused:
                     aside = None  # the broker has closed it
+                    self._refused(queue, refused.code)
+                except TimeoutError:
+                    if aside is not None:
+                        aside.close()  # a queue without a leader does not answer
+                        aside = None
                 else:
                     self._saw(queue, depth)
             await deferLater(self._clock, LOOK_EVERY)
+
+    def _within(self, waiting: Deferred[T]) -> Deferred[T]:
+        return deadline.within(self._clock, deadline.SETUP, waiting, "look at a queue")
+
+    def _refused(self, queue: str, code: int) -> None:
+        seen = self._seen.setdefault(queue, Seen())
+        if code == NOT_FOUND and not seen.missing:
+            seen.missing = True
+            self._log.error("there is no queue {queue}: what is meant for it finds none", queue=queue)
+            self._missed(queue)
 
     def _saw(self, queue: str, depth: Depth) -> None:
         self._metrics.set(BUS_QUEUE_MESSAGES, queue, to=depth.messages)
         self._metrics.set(BUS_QUEUE_CONSUMERS, queue, to=depth.consumers)
         self._told(depth)
-        before, at = self._said.get(queue, (0, -math.inf))
-        now = self._clock.seconds()
-        if queue in ALARMING and depth.messages > before and now - at >= TELL_EVERY:
+        now, first = self._clock.seconds(), queue not in self._seen
+        seen = self._seen.setdefault(queue, Seen())
+        more, seen.messages, seen.missing = depth.messages - seen.messages, depth.messages, False
+        if queue == UNROUTED and more > 0 and not first:
+            seen.grew = now
+            self._metrics.add(BUS_UNROUTED, ABSENT, by=more)
+        seen.told = min(seen.told, depth.messages)
+        if not depth.messages:
+            seen.said = -math.inf
+        telling = depth.messages > seen.told or depth.messages >= FULL * ALARM_AT.get(queue, math.inf)
+        if queue in ALARMING and telling and now - seen.said >= TELL_EVERY:
+            seen.told, seen.said = depth.messages, now
             self._log.error(
                 "{count} messages wait in {queue}: {why}", count=depth.messages, queue=queue, why=ALARMING[queue]
             )
-            self._said[queue] = depth.messages, now
-        elif depth.messages < before:
-            self._said[queue] = depth.messages, at
 
 
 def _over(failure: Failure) -> None:

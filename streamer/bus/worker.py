@@ -65,12 +65,12 @@ class Worker:
     async def _stop(self) -> None:
         if self._lanes is None:
             await self._ask("cancel the consumer", lambda channel: channel.cancel(self._consumer))
-        else:
-            self._lanes.forget()
         try:
             await deadline.within(self._broker.clock, deadline.DRAIN, self._crew.drain(), "let the handlers finish")
         except TimeoutError as error:
             self._log.warn("{role}: {error}; what they had is delivered again", role=self.role.name, error=error)
+        if self._lanes is not None:
+            self._lanes.forget()
         if self._acks is not None and self._channel is not None:
             self._acks.flush()
             if self._lanes is None:

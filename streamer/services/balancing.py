@@ -36,6 +36,7 @@ class Balancing:
     _metrics: Metrics
     _loop: LoopingCall | None = None
     _giving_up: Deferred[None] | None = None
+    passing: str = ""  # the queue that is being handed on
 
     def start(self) -> None:
         """Begin."""
@@ -72,11 +73,12 @@ class Balancing:
                 workers=workers,
                 shards=len(shards),
             )
+            self.passing = queue
             await shards[queue].stop()
             if self._loop is not None:
                 self._metrics.add(SHARDS_GIVEN_UP)
                 self._take(queue)
 
     def _given_up(self, result: None) -> None:
-        self._giving_up = None
+        self._giving_up, self.passing = None, ""
         return result

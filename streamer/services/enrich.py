@@ -78,7 +78,7 @@ class EnrichService(Service):
     @property
     def ready(self) -> bool:
         """Whether an item published now would be enriched now."""
-        works = self._works.values()
+        works = [work for queue, work in self._works.items() if queue != self._balancing.passing]
         return bool(self.running and works and all(work.ready for work in works) and self._bus.ready)
 
     def troubles(self) -> list[str]:

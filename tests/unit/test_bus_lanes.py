@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.lanes import Lanes
 from streamer.message import PARTITION_KEY, Decision, Delivery
-from streamer.metrics import LANES_HELD, RETRIED_IN_PLACE, Metrics
+from streamer.metrics import DECISIONS, LANES_HELD, Metrics
 from tests.bus_contract import raw
 
 ACK, RETRY, RETURN = Decision.ACK, Decision.RETRY, Decision.RETURN
@@ -68,7 +68,7 @@ class LanesTests(SynchronousTestCase):
         self.end(0)
         self.end(1)
         self.assertEqual([self.successResultOf(one) for one in (first, behind)], [ACK, ACK])
-        self.assertEqual(self.metrics.value(RETRIED_IN_PLACE, "q"), 2)
+        self.assertEqual(self.metrics.value(DECISIONS, "q", "retry"), 2)
         self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
     def test_too_often(self) -> None:
@@ -93,15 +93,34 @@ class LanesTests(SynchronousTestCase):
         self.end(0)
         self.assertEqual(self.successResultOf(result), ACK)
 
-    def test_other_decisions(self) -> None:
-        """REJECT and RETURN hold nobody."""
-        for decision in (Decision.REJECT, RETURN):
-            self.begun.clear()
-            self.take(0)
-            self.take(1)
-            self.end(0, decision)
-            self.assertEqual(self.begun, [0, 1])
-            self.end(1)
+    def test_rejected(self) -> None:
+        """What is rejected holds nobody."""
+        self.take(0)
+        self.take(1)
+        self.end(0, Decision.REJECT)
+        self.assertEqual(self.begun, [0, 1])
+        self.end(1)
+
+    def test_returned(self) -> None:
+        """With what is handed back goes all that waits behind it, in order."""
+        results = [self.take(number) for number in range(3)]
+        told: list[int] = []
+        for number, result in enumerate(results):
+            result.addCallback(lambda decision, number=number: told.append(number) or decision)
+        self.end(0, RETURN)
+        self.assertEqual(told, [0])
+        self.take(3)
+        self.clock.advance(0)
+        self.assertEqual((told, self.begun), ([0, 1, 2], [0]))
+        self.assertEqual(self.lanes._lanes, {})
+
+    def test_returned_and_forgotten(self) -> None:
+        """Should the connection go in that moment, nothing is left behind."""
+        results = [self.take(number) for number in range(2)]
+        self.end(0, RETURN)
+        self.lanes.forget()
+        self.assertEqual([self.successResultOf(result) for result in results], [RETURN] * 2)
+        self.assertEqual((self.clock.getDelayedCalls(), self.lanes._lanes), ([], {}))
 
     def test_forget(self) -> None:
         """When the connection goes, what waits, for its turn or for another try, is handed back; what runs keeps its

@@ -10,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer.bus import deadline
 from streamer.bus.connection import BrokerConnection
 from streamer.bus.driver import Depth, Loss
-from streamer.bus.topology import DEAD, ENRICH, UNROUTED
+from streamer.bus.topology import DEAD, ENRICH, UNROUTED, UNROUTED_LIMIT
 from streamer.bus.watch import LOOK_AFTER, LOOK_EVERY, TELL_EVERY, Watch
-from streamer.metrics import BUS_QUEUE_CONSUMERS, BUS_QUEUE_MESSAGES, Metrics
+from streamer.metrics import BUS_QUEUE_CONSUMERS, BUS_QUEUE_MESSAGES, BUS_UNROUTED, Metrics
 from tests.bus_broker import REPLIES, Broker
 
 
@@ -91,4 +92,58 @@ class WatchTests(SynchronousTestCase):
         self.broker.frozen = True
         self.watch.begin(self.connection)
         self.clock.advance(LOOK_AFTER)
+        self.end()
+
+    def test_unrouted(self) -> None:
+        """While messages find no queue, or no more of them can be kept, that is trouble; growth is counted."""
+        self.depths[UNROUTED] = (5, 0)
+        self.watch.begin(self.connection)
+        self.clock.advance(LOOK_AFTER)
+        self.assertEqual((self.watch.trouble, self.metrics.total(BUS_UNROUTED)), ("", 0))  # they may be from long ago
+        self.depths[UNROUTED] = (8, 0)
+        self.clock.advance(LOOK_EVERY)
+        self.assertIn("8 wait in streamer.unrouted", self.watch.trouble)
+        self.assertEqual(self.metrics.total(BUS_UNROUTED), 3)
+        self.clock.pump([LOOK_EVERY] * 5)
+        self.assertEqual(self.watch.trouble, "")
+        self.depths[UNROUTED] = (UNROUTED_LIMIT, 0)
+        with capturedLogs() as events:
+            self.clock.pump([LOOK_EVERY] * int(2.5 * TELL_EVERY / LOOK_EVERY))
+        self.assertIn("is full", self.watch.trouble)
+        self.assertEqual(len(events), 2)  # again and again, though it grows no more
+        self.end()
+
+    def test_missed(self) -> None:
+        """A queue that is gone is trouble until it is back; who watches is told once."""
+        gone: list[str] = []
+        self.watch = Watch([ENRICH], self.clock, self.metrics, missed=gone.append)
+        back = REPLIES[spec.Queue.Declare]
+        self.patch_reply(lambda method: spec.Channel.Close(404, "NOT_FOUND - no queue", 50, 10))
+        self.watch.begin(self.connection)
+        self.clock.pump([LOOK_AFTER, LOOK_EVERY, LOOK_EVERY])
+        self.assertEqual(gone, [ENRICH])
+        self.assertIn("there is no queue streamer.enrich", self.watch.trouble)
+        REPLIES[spec.Queue.Declare] = back
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual(self.watch.trouble, "")
+        self.end()
+
+    def test_not_ours(self) -> None:
+        """A queue that we may not look at is left out without a word."""
+        self.patch_reply(lambda method: spec.Channel.Close(403, "ACCESS_REFUSED - access to queue", 50, 10))
+        self.watch.begin(self.connection)
+        self.clock.pump([LOOK_AFTER, LOOK_EVERY])
+        self.assertEqual((self.watch.trouble, self.seen), ("", []))
+        self.end()
+
+    def test_no_answer(self) -> None:
+        """A queue that does not answer, for want of a leader, keeps nobody from looking at the others."""
+
+        def reply(method: Any) -> Any:
+            return spec.Basic.QosOk() if method.queue == ENRICH else spec.Queue.DeclareOk(method.queue, 4, 0)
+
+        self.patch_reply(reply)
+        self.watch.begin(self.connection)
+        self.clock.pump([LOOK_AFTER, *[1.0] * int(deadline.SETUP + LOOK_EVERY), LOOK_AFTER])
+        self.assertGreaterEqual(len(self.seen), 3)
         self.end()

@@ -13,11 +13,15 @@ from streamer.bus import deadline, role, topology
 from streamer.bus.acks import FLUSH_AFTER
 from streamer.bus.connection import BrokerConnection
 from streamer.bus.crew import Crew
+from streamer.bus.lanes import Lanes
 from streamer.bus.worker import Worker
 from streamer.message import Decision, Delivery
 from streamer.metrics import BUS_ENDINGS, Metrics
 from tests.bus_broker import Broker, pika_properties
 from tests.bus_contract import raw
+
+# What makes the broker serve the next worker of an ordered queue before it has everything back.
+UNWANTED = spec.Basic.Cancel | spec.Basic.Nack | spec.Basic.Reject | spec.Channel.Close | spec.Connection.Close
 
 
 class WorkerTests(SynchronousTestCase):
@@ -37,6 +41,7 @@ class WorkerTests(SynchronousTestCase):
             self.clock,
             self.metrics,
             lambda: 0.5,
+            topology.layout(1),
         )
 
         async def handler(delivery: Delivery) -> Decision:
@@ -44,7 +49,10 @@ class WorkerTests(SynchronousTestCase):
             self.running.append((delivery.message.message_id, decision))
             return await decision
 
-        worker = Worker(shared, queue, Crew(queue, handler, 2, self.clock, self.metrics, lambda attempt: 0.0), 2)
+        found = shared.layout.queues[queue]
+        lanes = Lanes.of(found, handler, lambda attempt: 0.0, self.clock, self.metrics)
+        crew = Crew(queue, lanes or handler, 2, self.clock, self.metrics, lambda attempt: 0.0)
+        worker = Worker(shared, queue, crew, 2, lanes)
         worker.role.start()
         self.clock.advance(0)
         self.assertTrue(worker.ready)
@@ -147,3 +155,19 @@ class WorkerTests(SynchronousTestCase):
             declared = {method.queue for method in self.broker.methods if isinstance(method, spec.Queue.Declare)}
             self.assertEqual(topology.TRENDS in declared, expected)
             self.stop(worker)
+
+    def test_leaves_in_order(self) -> None:
+        """The worker of an ordered queue cuts its connection when its handlers are done and its acks were heard: it
+        neither cancels nor hands back, after which the broker would serve the next worker too early."""
+        worker = self.worker(topology.shard_queue(0))
+        self.deliver(1, 2)
+        stopping = worker.stop()
+        self.clock.advance(0)
+        self.running[0][1].callback(Decision.ACK)
+        self.assertNoResult(stopping)
+        self.running[1][1].callback(Decision.RETRY)
+        self.clock.pump([0, 0, 0])
+        self.successResultOf(stopping)
+        told = [type(m) for m in self.broker.methods if isinstance(m, spec.Basic.Ack | spec.Basic.Qos | UNWANTED)]
+        self.assertEqual(told, [spec.Basic.Qos, spec.Basic.Ack, spec.Basic.Qos])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
