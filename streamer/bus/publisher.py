@@ -54,6 +54,9 @@ class Publisher:
     Args:
         name: of its role.
         watching: it looks at the queues meanwhile, as one publisher of a bus does.
+
+    Attributes:
+        watch: what it sees of them.
     """
 
     _log = Logger()
@@ -69,7 +72,7 @@ class Publisher:
             lambda self: Role(self.name, self._broker, self._set_up, self._changed), takes_self=True
         ),
     )
-    _watch: Watch = attrs.field(
+    watch: Watch = attrs.field(
         init=False, default=attrs.Factory(lambda self: _watch_over(self._broker, self.role), takes_self=True)
     )
     _outbox: Outbox = attrs.field(factory=Outbox)
@@ -93,8 +96,7 @@ class Publisher:
         connection = self.role.connection
         if connection is None:
             return ""
-        standing = self._standing.trouble(connection.gate, self._outbox.head, self._broker.clock.seconds())
-        return standing or self._watch.trouble
+        return self._standing.trouble(connection.gate, self._outbox.head, self._broker.clock.seconds())
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
@@ -134,12 +136,12 @@ class Publisher:
         self._recover()
         await channel.confirm(self._told)
         if self.watching:
-            self._watch.begin(connection)
+            self.watch.begin(connection)
 
     def _changed(self) -> None:
         connection = self.role.connection
         if connection is None:
-            self._watch.end()
+            self.watch.end()
             self._standing = Standing()
             self._recover()
             if self._flushing is not None and not self._flushing.called:

@@ -39,13 +39,14 @@ class Publishers:
 
     @property
     def ready(self) -> bool:
-        """Whether all are."""
-        return all(publisher.ready for publisher in self._all)
+        """Whether all are, and what they publish finds its queues."""
+        return all(publisher.ready for publisher in self._all) and not self._missed
 
     @property
     def trouble(self) -> str:
-        """See Publisher; of each that has some."""
-        return "; ".join(publisher.trouble for publisher in self._all if publisher.trouble)
+        """See Publisher; of each that has some, and of the queues."""
+        said = [publisher.trouble for publisher in self._all] + [self._missed]
+        return "; ".join(sentence for sentence in said if sentence)
 
     def start(self) -> None:
         """Connect."""
@@ -62,6 +63,11 @@ class Publishers:
         """See Publisher."""
         self._stopped = True
         await gatherResults([Deferred.fromCoroutine(publisher.stop()) for publisher in self._all])
+
+    @property
+    def _missed(self) -> str:
+        bindings = self._broker.layout.bindings
+        return self._first.watch.trouble({one.queue for one in bindings if one.exchange in self._by_exchange})
 
     @property
     def _all(self) -> list[Publisher]:

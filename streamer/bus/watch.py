@@ -9,7 +9,7 @@ house that is well both are empty.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import attrs
@@ -72,10 +72,15 @@ class Watch:
     _looking: Deferred[None] | None = None
     _seen: dict[str, Seen] = attrs.field(factory=dict)
 
-    @property
-    def trouble(self) -> str:
-        """What a user would miss, as a sentence; empty where nothing is."""
-        if missing := [queue for queue, seen in self._seen.items() if seen.missing]:
+    def trouble(self, needed: Collection[str]) -> str:
+        """What whoever publishes to some queues would miss, as a sentence; empty where nothing is.
+
+        Args:
+            needed: those queues; nobody is troubled who publishes to none.
+        """
+        if not needed:
+            return ""
+        if missing := [queue for queue, seen in self._seen.items() if seen.missing and queue in needed]:
             return f"there is no queue {', '.join(missing)}: what is meant for it finds none"
         unrouted = self._seen.get(UNROUTED, Seen())
         if self._clock.seconds() - unrouted.grew <= FRESH:

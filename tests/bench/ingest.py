@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import pika
 from pika.exceptions import AMQPError
 
-from streamer.bus.topology import ENRICH, declares
+from streamer.bus.topology import ENRICH, declares, layout
 from streamer.testing.rabbitmq import RabbitNode
 from tests.bench import ingest_memory, ingest_profile
 from tests.bench.figures import counter, cpu_seconds, megabytes
@@ -165,7 +165,7 @@ class Bench:
     def _purge(self) -> None:
         with pika.BlockingConnection(pika.URLParameters(self.node.url)) as connection:
             channel = connection.channel()
-            for call in declares():
+            for call in declares(layout()):
                 getattr(channel, call.method)(**call.keywords)
             channel.queue_purge(ENRICH)
 

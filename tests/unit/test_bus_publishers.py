@@ -11,9 +11,11 @@ from streamer.bus.connection import connect
 from streamer.bus.driver import Login
 from streamer.bus.publishers import Publishers
 from streamer.bus.role import Broker as Shared
+from streamer.bus.topology import ENRICH
+from streamer.bus.watch import LOOK_AFTER
 from streamer.errors import BusStopped, MessageRefused
 from streamer.metrics import Metrics
-from tests.bus_broker import Broker
+from tests.bus_broker import REPLIES, Broker
 from tests.bus_contract import event, raw
 
 
@@ -72,6 +74,27 @@ class PublishersTests(SynchronousTestCase):
         self.clock.pump([0, 0, 20, 20, 20])
         self.successResultOf(stopping)
         self.failureResultOf(later, BusStopped)
+
+    def test_missing_queue(self) -> None:
+        """A missing queue troubles whoever publishes to it, and nobody else."""
+        reply = REPLIES[spec.Queue.Declare]
+        self.addCleanup(REPLIES.__setitem__, spec.Queue.Declare, reply)
+        for message, troubled in ((raw(1), True), (event(1), False)):
+            with self.subTest(exchange=message.exchange):
+                self.setUp()
+                self.publishers.start()
+                self.clock.advance(0)
+                self.publishers.publish(message)
+                self.publishers.roles[0].prepared = True  # else it were declared again
+                REPLIES[spec.Queue.Declare] = lambda method: (
+                    spec.Channel.Close(404, "NOT_FOUND", 50, 10) if method.queue == ENRICH else reply(method)
+                )
+                self.clock.pump([0, LOOK_AFTER, 0])
+                self.brokers[0].say(spec.Basic.Ack(1))
+                self.assertEqual(self.publishers.ready, not troubled)
+                self.assertEqual("there is no queue" in self.publishers.trouble, troubled)
+                REPLIES[spec.Queue.Declare] = reply
+                self.stop()
 
     def test_unknown_exchange(self) -> None:
         """It gets no connection, only a refusal."""
