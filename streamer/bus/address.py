@@ -64,18 +64,21 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: it is not one; the text says which part, and never holds the password.
         """
-        if url != url.strip() or not _VISIBLE.fullmatch(url):
-            # urlsplit would take them out, which makes another password of it.
-            raise ValueError("the broker's URL has blanks around it, or control characters in it; take them out")
+        check_text(url)
         driver = TXAMQP if url.lower().startswith(f"{TXAMQP}+") else PIKA
         url = url if driver == PIKA else url[len(TXAMQP) + 1 :]
         parts = _PARTS.fullmatch(url)
         if parts is None:
-            raise ValueError("a broker's URL begins with amqp:// or amqps://")
+            raise ValueError("a broker's URL begins with amqp:// or amqps://, and txamqp+ may stand before either")
         scheme, authority, path, query = parts[1].lower(), parts[2], parts[3], parts[4] or ""
         if "#" in url or "@" in path + query:
             raise ValueError(f"the broker's URL has a '#', or an '@' after its hosts; {_ENCODE}")
         login, _, places = authority.rpartition("@")
+        if "@" in login:
+            raise ValueError(
+                "the broker's URL has more than one '@': give the login once, before the first host; if the other is "
+                f"part of it, {_ENCODE}"
+            )
         if not login.isascii() or "[" in login or "]" in login:
             raise ValueError(f"the broker's URL cannot be read; {_ENCODE}")
         user, _, password = login.partition(":")
@@ -127,6 +130,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return Files(ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file)
 
 
+def check_text(url: str) -> None:
+    """See that a URL has nothing in it that cannot be seen; else ValueError."""
+    if url != url.strip() or not _VISIBLE.fullmatch(url):
+        # urlsplit would take them out, which makes another password of it.
+        raise ValueError("the broker's URL has blanks around it, or control characters in it; take them out")
+
+
 def _check(options: Mapping[str, str], tls: bool) -> None:
     """See that the options of a URL make sense together; else ValueError."""
     for option in options:
@@ -145,6 +155,9 @@ def _check(options: Mapping[str, str], tls: bool) -> None:
 
 def _host(place: str, number: int, default: int) -> Host:
     """Read one host. Errors give its number only: with the "@" forgotten, the password stands in its place."""
+    for mark, shown in ((";", "';'"), (" ", "blank")):
+        if mark in place:
+            raise ValueError(f"host {number} of the broker's URL has a {shown} in it; commas alone separate hosts")
     try:
         parts = urlsplit(f"//{place}")
         name, port = parts.hostname, parts.port

@@ -15,11 +15,14 @@ from twisted.internet.protocol import Factory
 from streamer.bus import deadline
 from streamer.bus.address import Address
 from streamer.bus.driver import ChannelRefused, ConnectionLost, Driver, IChannel, IConnection, Login, Loss
+from streamer.bus.permissions import USERS
+from streamer.bus.refusals import Doing, advice
 from streamer.errors import BusError
 
 OPEN_LIMIT = 10.0  # seconds to reach the broker, all hosts together
 HEARTBEAT = 15  # seconds
 ACCESS_REFUSED, NOT_FOUND = 403, 404  # AMQP reply codes
+OPERATOR = "streamer-operator"  # of permissions.USERS, made for this
 
 
 class QueueUnreachable(BusError):
@@ -58,7 +61,7 @@ async def reach(
             return await deadline.within(clock, OPEN_LIMIT / len(endpoints), connecting, f"connect to {host}")
         except ChannelRefused as refused:
             where = f"{host}, virtual host {address.vhost!r}"
-            raise QueueUnreachable(_explained(refused, queue, address.user, where)) from refused
+            raise QueueUnreachable(_explained(refused, queue, where)) from refused
         except CancelledError:
             raise
         except Exception as error:
@@ -88,9 +91,12 @@ async def _open(queue: str, address: Address, endpoint: Any, driver: Driver, clo
         aside.close()
         return Link(connection, IChannel(await connection.channel()), depth.messages)
     except BaseException as error:  # its cancellation, too
+        loss = connection.loss
         connection.abort(Loss("refused", str(error)))
         if connection.transport is not None:
             await ended(connection)
+        if loss is not None and isinstance(error, ConnectionLost):
+            raise ConnectionLost(explained(loss, Doing.LOGIN)) from error
         raise
 
 
@@ -107,14 +113,28 @@ def ended(connection: Any) -> Deferred[None]:
     return gone
 
 
-def lost_error(connection: Any) -> ConnectionLost:
-    """What fails when a connection is gone."""
-    return ConnectionLost(connection.loss.detail if connection.loss is not None else "the connection is gone")
+def lost_error(connection: Any, doing: Doing = Doing.SET_UP) -> ConnectionLost:
+    """What fails when a connection is gone.
+
+    Args:
+        doing: what was under way.
+    """
+    return ConnectionLost(explained(connection.loss or Loss("stopped", "the connection is gone"), doing))
 
 
-def _explained(refused: ChannelRefused, queue: str, user: str, where: str) -> str:
+def explained(loss: Loss, doing: Doing) -> str:
+    """The broker's reason and how it is mended, as the services have it; but no right is added to a user of ours.
+
+    Those have the rights that their services need, and one of them has been made for this.
+    """
+    for user in USERS:
+        if loss.code == ACCESS_REFUSED and f"for user '{user.name}'" in loss.detail and user.name != OPERATOR:
+            return f"{loss.detail.rstrip('.')}: that user is of {user.who.partition(':')[0]}; log in as {OPERATOR}"
+    return loss.detail.rstrip(".") + advice(loss, doing)
+
+
+def _explained(refused: ChannelRefused, queue: str, where: str) -> str:
     if refused.code == NOT_FOUND:
         return f"there is no queue {queue} at {where}; no service has run there, or it is another broker"
-    if refused.code == ACCESS_REFUSED:
-        return f"user {user!r} needs the read permission on {queue} at {where}: {refused}"
-    return f"{queue} at {where} cannot be looked into: {refused}"
+    loss = Loss("refused", str(refused), refused.code)
+    return f"{queue} at {where} cannot be looked into: {explained(loss, Doing.SET_UP)}"

@@ -15,6 +15,7 @@ from streamer.bus import deadline, frames
 from streamer.bus.confirms import Confirms
 from streamer.bus.dead_link import Link, ended, lost_error
 from streamer.bus.dead_queue import ANSWER_LIMIT
+from streamer.bus.refusals import Doing
 from streamer.errors import BusError
 from streamer.message import Message
 
@@ -57,4 +58,4 @@ class Republishing:
 
     def _lost(self) -> None:
         for confirmed in self._confirms.clear():
-            confirmed.errback(lost_error(self._link.connection))
+            confirmed.errback(lost_error(self._link.connection, Doing.RUN))

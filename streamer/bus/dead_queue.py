@@ -23,6 +23,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from streamer.bus import dead, deadline
 from streamer.bus.address import Address
@@ -30,6 +31,7 @@ from streamer.bus.dead import Letter
 from streamer.bus.dead_hand import hand_back
 from streamer.bus.dead_link import Link, ended, lost_error, reach
 from streamer.bus.deliveries import Deliver, Properties
+from streamer.bus.driver import ConnectionLost
 from streamer.errors import BusError
 
 MOST = 10_000  # letters in hand; as many as such a queue holds
@@ -80,6 +82,10 @@ class DeadQueue:
         """
         self._receive = receive
         most = min(self.link.depth, MOST)
+        if not most:
+            # How many wait is told to those, too, who may take none.
+            self._receive = None  # a letter that comes meanwhile is handed back
+            await self._take_page(0)
         while self.taken < most and self._bytes < LOOK_LIMIT:
             fitting = PAGE_BYTES * self.taken // max(self._bytes, 1) if self.taken else FIRST_PAGE
             if not await self._take_page(max(1, min(fitting, PAGE, most - self.taken))):
@@ -87,12 +93,14 @@ class DeadQueue:
         self._receive = None
 
     async def _take_page(self, count: int) -> bool:
-        """Take so many; returns False where there were not as many."""
+        """Take so many, or only begin to where it is none; returns False where there were not as many."""
         self._page += 1
         self._due, self._done = count, Deferred()
         channel = self.link.channel
-        await self._within(channel.prefetch(count), "limit what it sends")
+        await self._within(channel.prefetch(max(count, 1)), "limit what it sends")
         self._consumer = await self._within(channel.consume(self._deliver, self.name, {}), "consume")
+        if not count:
+            self._finish()
         connection = self.link.connection
         lost = ended(connection).addCallback(lambda _: self._finish(lost_error(connection)))
         watching = Deferred.fromCoroutine(self._until_quiet()).addCallback(lambda _: self._finish())
@@ -176,7 +184,11 @@ class DeadQueue:
         await ended(connection)
 
     def _within(self, waiting: Deferred[Any], what: str) -> Deferred[Any]:
-        return deadline.within(self._clock, ANSWER_LIMIT, waiting, what)
+        def lost(failure: Failure) -> None:
+            failure.trap(ConnectionLost)
+            raise lost_error(self.link.connection) from failure.value
+
+        return deadline.within(self._clock, ANSWER_LIMIT, waiting.addErrback(lost), what)
 
 
 async def open_queue(name: str, address: Address, reactor: Any) -> DeadQueue:

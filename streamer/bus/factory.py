@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamer.bus.address import TXAMQP, Address
+from streamer.bus.address import TXAMQP, Address, check_text
 from streamer.bus.driver import Driver
 from streamer.bus.memory import MemoryBus
 from streamer.bus.txamqp_spec import check_installed
@@ -50,13 +50,16 @@ def check_url(url: str) -> Address | None:
     Raises:
         ValueError: as `bus_for_url`.
     """
+    check_text(url)
     if url.removesuffix("//") == "memory:":
         return None
-    scheme = url.partition(":")[0]
+    scheme = url.partition(":")[0].lower()
     if f"{scheme}://" not in SCHEMES:
         # Shown only where it is one: without "//" it may be a login with its password.
         begins = (
-            f"a URL that begins with {scheme + ':'!r}" if f"{scheme}://" in url and scheme.isalnum() else "that URL"
+            f"a URL that begins with {scheme + ':'!r}"
+            if f"{scheme}://" in url.lower() and scheme.isalnum()
+            else "that URL"
         )
         raise ValueError(f"no bus has {begins}; known are {', '.join(SCHEMES)}")
     address = Address.parse(url)

@@ -21,7 +21,7 @@ from streamer.bus.lanes import Lanes
 from streamer.bus.publisher import WINDOW
 from streamer.bus.publishers import Publishers
 from streamer.bus.reader import Reader
-from streamer.bus.role import Broker
+from streamer.bus.role import AFTER, Broker
 from streamer.bus.worker import Worker
 from streamer.errors import BusStopped
 from streamer.interfaces import Handler, IBus, ILog, IWork, Offset, Receiver
@@ -88,10 +88,16 @@ class RabbitBus(Service):
 
     @property
     def status(self) -> str:
-        """One sentence for each connection, with the broker's reason where one is not well."""
-        roles = [*self._publishers.roles, *(subscription.role for subscription in self._subscriptions)]
-        trouble = self._publishers.trouble
-        return (f"{trouble}; " if trouble else "") + "; ".join(role.status for role in roles)
+        """One sentence for each connection, with the broker's reason where one is not well; each reason once."""
+        said = [trouble] if (trouble := self._publishers.trouble) else []
+        first: dict[str, str] = {}  # by what was lost, whichever the host: the role that tells of it
+        for role in [*self._publishers.roles, *(subscription.role for subscription in self._subscriptions)]:
+            head, after, loss = role.status.partition(AFTER)
+            for host, _ in self._broker.endpoints:
+                loss = loss.replace(host, "")
+            teller = first.setdefault(loss, role.name)
+            said.append(role.status if not after or teller == role.name else f"{head}, as {teller}")
+        return "; ".join(said)
 
     def startService(self) -> None:
         """Connect all roles."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from streamer.bus.driver import Loss
-from streamer.bus.permissions import USERS
+from streamer.bus.permissions import NOTHING, USERS, User
 from streamer.bus.topology import MARKER
 
 ACCESS = "https://www.rabbitmq.com/docs/access-control"
@@ -62,7 +62,6 @@ NEEDS: Mapping[tuple[Doing, str], str] = {
     (Doing.SET_UP, "queue"): "read it, to consume",
     (Doing.RUN, "exchange"): "write to it, to publish",
 }
-_KIND = {"configure": 0, "write": 1, "read": 2}  # places of the patterns in set_permissions
 
 
 def _right(found: Mapping[str, str], doing: Doing) -> str:
@@ -71,38 +70,71 @@ def _right(found: Mapping[str, str], doing: Doing) -> str:
     if found["right"]:
         needs = f"{found['right']} it"  # RabbitMQ says so itself from 3.12 on
     told = f"the user {found['user']!r} may not: {named} asks for the right to {needs}; "
+    right = (found["right"] or needs).split()[0]
     if doing in (Doing.EXCHANGE, Doing.QUEUE, Doing.BIND, Doing.UNBIND):
         told += (
             f"we declare because the exchange {MARKER!r} is not there: install the topology by {INSTALL}, and no "
-            "service needs that right; or "
+            "service needs that right"
         )
-    return told + _grant(found, _KIND[(found["right"] or needs).split()[0]])
+        return told if _never(found, right) else f"{told}; or {_grant(found, right)}"
+    return told + (_another(found, right) if _never(found, right) else _grant(found, right))
 
 
-def _grant(found: Mapping[str, str], kind: int) -> str:
+def _known(found: Mapping[str, str]) -> User | None:
+    return next((user for user in USERS if user.name == found["user"]), None)
+
+
+def _never(found: Mapping[str, str], right: str) -> bool:
+    """Whether it is a user of ours whose rights, all given, would not have this one."""
+    user = _known(found)
+    return user is not None and not _has(user, right, found["name"])
+
+
+def _has(user: User, right: str, name: str) -> bool:
+    return re.search(getattr(user.rights, right, NOTHING), name) is not None
+
+
+def _another(found: Mapping[str, str], right: str) -> str:
+    """Whose work it is that one of our users is not there for."""
+    others = [f"{user.name} ({user.who})" for user in USERS if _has(user, right, found["name"])]
+    whose = f"; that is for {' or '.join(others)}" if others else ""
+    return f"this user is there for other work{whose}: name the right one in the broker's URL"
+
+
+def _grant(found: Mapping[str, str], right: str) -> str:
     """The command that gives the right, or all rights the user should have where it is one of ours."""
-    user, head = found["user"], f"rabbitmqctl set_permissions -p {shlex.quote(found['vhost'])} "
-    for known in USERS:
-        if known.name == user:
-            rights = (known.rights.configure, known.rights.write, known.rights.read)
-            return f"`{head}{user} {' '.join(map(shlex.quote, rights))}` (as in conf/rabbitmq/definitions.json)"
-    patterns = ["CONFIGURE", "WRITE", "READ"]
+    head, known = f"rabbitmqctl set_permissions -p {shlex.quote(found['vhost'])} ", _known(found)
+    if known is not None:
+        rights = (known.rights.configure, known.rights.write, known.rights.read)
+        return f"`{head}{known.name} {' '.join(map(shlex.quote, rights))}` (as in conf/rabbitmq/definitions.json)"
+    user, patterns = shlex.quote(found["user"]), {right: right.upper() for right in ("configure", "write", "read")}
     # An empty pattern stands for none; in an alternative it would match all.
-    patterns[kind] = shlex.quote(f"{patterns[kind]}|^{re.escape(found['name'])}$")
+    patterns[right] = shlex.quote(f"{right.upper()}|^{re.escape(found['name'])}$")
     return (
-        f"`{head}{shlex.quote(user)} {' '.join(patterns)}`, where the capitals stand for the patterns that "
-        f"`rabbitmqctl list_user_permissions {shlex.quote(user)}` shows, ^$ for an empty one; "
+        f"`{head}{user} {' '.join(patterns.values())}`, where the capitals stand for the patterns that "
+        f"`rabbitmqctl list_user_permissions {user}` shows, ^$ for an empty one; "
         "conf/rabbitmq/definitions.json has what each service needs"
     )
 
 
 def _topic(found: Mapping[str, str], doing: Doing) -> str:
-    return (
-        f"the user {found['user']!r} may publish to {found['name']!r}, but not with the routing key "
-        f"{found['topic']!r}: see `rabbitmqctl list_user_topic_permissions {shlex.quote(found['user'])}`, and give it "
-        f"by `rabbitmqctl set_topic_permissions -p {shlex.quote(found['vhost'])} {shlex.quote(found['user'])} "
-        f"{shlex.quote(found['name'])} WRITE READ`; conf/rabbitmq/definitions.json has what each service needs"
+    vhost, user, name = (shlex.quote(found[key]) for key in ("vhost", "user", "name"))
+    told = (
+        f"the user {found['user']!r} may publish to {found['name']!r}, but not with the routing key {found['topic']!r}"
     )
+    known = _known(found)
+    if known is None:
+        return (
+            f"{told}: see `rabbitmqctl list_user_topic_permissions {user}`, and give it by `rabbitmqctl "
+            f"set_topic_permissions -p {vhost} {user} {name} WRITE READ`; conf/rabbitmq/definitions.json has what "
+            "each service needs"
+        )
+    topics = known.topics.get(found["name"])
+    if topics is None:
+        return f"{told}: ours may with any; `rabbitmqctl clear_topic_permissions -p {vhost} {user} {name}`"
+    if re.search(topics, found["topic"]) is None:
+        return f"{told}, and should not: what it publishes there has one that matches {topics}"
+    return f"{told}: `rabbitmqctl set_topic_permissions -p {vhost} {user} {name} {shlex.quote(topics)} '.*'`"
 
 
 def _login(found: Mapping[str, str], doing: Doing) -> str:
@@ -120,6 +152,8 @@ def _login(found: Mapping[str, str], doing: Doing) -> str:
 
 def _vhost(found: Mapping[str, str], doing: Doing) -> str:
     vhost, user = shlex.quote(found["vhost"]), shlex.quote(found["user"])
+    if _known(found) is not None:
+        return f"the user has no rights in that virtual host; those it needs: {_grant(found, 'read')}"
     return (
         f"the user has no rights in that virtual host: `rabbitmqctl set_permissions -p {vhost} {user} '^$' '^$' '^$'` "
         "lets it in, and those of conf/rabbitmq/definitions.json let it work"

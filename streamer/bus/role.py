@@ -33,6 +33,8 @@ from streamer.metrics import BUS_BLOCKED, BUS_CONNECTED, BUS_ENDINGS, Metrics
 from streamer.policy.delivery import STEADY_AFTER, Reconnect
 
 ACCESS_REFUSED = 403  # AMQP reply code
+EXPLAINED = 16  # kinds of losses that the log was told how to mend, and which are remembered
+NEXT, AFTER = " to connect to ", " after: "  # in the status of a role that waits: which host, and the loss
 
 Setup = Callable[[IConnection, IChannel], Awaitable[None]]
 
@@ -145,6 +147,7 @@ class Role:
     async def _run(self) -> None:
         reconnect = Reconnect(self._broker.random)
         hosts = Hosts(self._broker.endpoints, self._broker.random)
+        explained: set[str] = set()  # what the log need not be told again
         while not self._stopped:
             self._since = 0.0
             host, endpoint = hosts.next()
@@ -154,18 +157,21 @@ class Role:
             self._broker.metrics.add(BUS_ENDINGS, self.name, loss.cause)
             ran = self._broker.clock.seconds() - self._since if self._since else 0.0
             delay = reconnect.delay(ran, hosts.failed(host, ran >= STEADY_AFTER))
-            why = loss.detail if host in loss.detail else f"{host}: {loss.detail}"
-            why = why.rstrip(".") + advice(loss, self._doing)
+            why = (loss.detail if host in loss.detail else f"{host}: {loss.detail}").rstrip(".")
+            help_ = advice(loss, self._doing)
             if loss.cause == TLS and isinstance(endpoint, SecureEndpoint) and endpoint.shown:
-                why += f"; {endpoint.shown}"
-            self._become(State.WAITING, f" to connect to {hosts.upcoming} after: {why}")
+                help_ += f"; {endpoint.shown}"
+            self._become(State.WAITING, f"{NEXT}{hosts.upcoming}{AFTER}{why}{help_}")
+            if ran >= STEADY_AFTER or len(explained) >= EXPLAINED:
+                explained.clear()
             self._log.warn(
                 "{role}: {loss}; next is {host} in {delay:.1f} s",
                 role=self.name,
-                loss=why,
+                loss=why if help_ in explained else why + help_,
                 host=hosts.upcoming,
                 delay=delay,
             )
+            explained.add(help_)
             await deferLater(self._broker.clock, delay)
 
     async def _connect(self, host: str, endpoint: Any, patience: float) -> Loss:

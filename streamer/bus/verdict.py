@@ -20,8 +20,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at.
 
     Args:
-        kind: `broker`, `exchange`, `queue`, `binding`, `policy` or `user`.
+        kind: `broker`, `exchange`, `queue`, `members`, `binding`, `policy` or `user`.
         state: in a word or two.
+        ready: messages of a queue that no worker or command has in hand; what is in hand AMQP does not tell.
         declared: how, as `survey.Declared` puts it.
         problem: a sentence where it differs from what it must be.
         alarm: a sentence where it is as it must be and somebody should look.
@@ -31,7 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     state: str
-    messages: int | None = None
+    ready: int | None = None
     consumers: int | None = None
     declared: str | None = None
     problem: str | None = None
@@ -92,7 +93,7 @@ def _standing(layout: Layout, found: Found, marker: Presence) -> Row:
         kind=found.kind,
         name=found.name,
         state=found.presence.value,
-        messages=None if found.depth is None else found.depth.messages,
+        ready=None if found.depth is None else found.depth.messages,
         consumers=None if found.depth is None else found.depth.consumers,
         declared=None if found.declared is None else found.declared.value,
         problem=problem,
@@ -143,12 +144,14 @@ def _surplus(layout: Layout, survey: Survey) -> Iterator[Row]:
 def surplus(layout: Layout, name: str, depth: Depth) -> Row:
     """A queue of more shards than there are to be."""
     there = sum(map(is_shard, layout.queues.values()))
-    first = "work off what is in it with the old number, then delete it" if depth.messages else "delete it"
+    first = "delete it once `rabbitmqctl list_queues name messages` says 0, what is in hand counted, too"
+    if depth.messages:
+        first = f"work off what is in it with the old number, then {first}"
     return Row(
         kind="queue",
         name=name,
         state=Presence.THERE.value,
-        messages=depth.messages,
+        ready=depth.messages,
         consumers=depth.consumers,
         problem=f"a shard too many, for there are to be {there}; once nobody publishes to it any more {first}",
     )

@@ -188,7 +188,7 @@ def _by_tag(letter: Letter) -> int:
 
 def counts(found: Found, shown: int) -> str:
     """How many there are, and how many of them are shown."""
-    said = f"{found.queue} holds {found.depth}"
+    said = f"{found.queue} holds {found.depth or '0 that nobody has in hand'}"
     if len(found.letters) != found.depth:
         said += f", {len(found.letters)} of them wanted"
     if found.looked_at < found.depth:

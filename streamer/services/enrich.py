@@ -83,7 +83,10 @@ class EnrichService(Service):
 
     def troubles(self) -> list[str]:
         """Why it is not ready, as sentences for the operator."""
-        return [] if self.ready else [f"enrich: no items reach the enricher ({self._bus.status})"]
+        if self.ready:
+            return []
+        why = self._bus.status if self._bus.ready else "the bus is not ready"  # which says why itself
+        return [f"enrich: no items reach the enricher ({why})"]
 
     def status(self) -> dict[str, Any]:
         """For the operator; encodes as JSON."""

@@ -133,6 +133,16 @@ class Intake:
                 body.pause()
 
     @property
+    def trouble(self) -> str:
+        """Why not everything is taken, as a clause about the source; empty where it is."""
+        spooling = self.outflow.spooling
+        if self.paused and spooling is not None and spooling.storing.stuck and spooling.storing.refusal:
+            return f"reading is paused: {spooling.storing.refusal}"
+        if self.full:
+            return "its spool is full"
+        return "reading is paused until there is room again" if self.paused else ""
+
+    @property
     def full(self) -> bool:
         """There is no more room on disk."""
         return self.outflow.spooling is not None and self.outflow.stored >= self.limits.bytes

@@ -117,7 +117,8 @@ class RelayService(Service):
         """Why it is not ready, as sentences for the operator."""
         found: list[str] = []
         if self._reader is None or not self._reader.ready:
-            found.append(f"relay: the log is not being read ({self._bus.status})")
+            why = self._bus.status if self._bus.ready else "the bus is not ready"  # which says why itself
+            found.append(f"relay: the log is not being read ({why})")
         if self._listening is None:
             found.append(f"relay: {self._trouble or 'not listening yet; the log is being caught up with'}")
         return found + self._tokens.troubles()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -13,9 +14,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer.bus.spool import Spool
-from streamer.policy.sample import Sample
 from streamer.services.under_way import Batch, UnderWay
 from streamer.upstream import Resume
+
+TELL_EVERY = 300.0  # seconds between two words about a disk that goes on refusing
+TELL_ANEW = 15.0  # seconds between two at least, where it takes something now and then
 
 
 @attrs.define(eq=False)
@@ -39,9 +42,11 @@ class Storing:
     stuck: deque[Batch] = attrs.field(factory=deque)  # refused, and those that came after
     items_kept: int = 0
     failures: int = 0  # of the disk, so far
+    refusal: str = ""  # its reason, from its refusing something until it takes something
     _retried: Batch | None = None
     _asked: set[Deferred[None]] = attrs.field(factory=set)  # of the disk, not answered
-    _complaints: Sample = attrs.field(factory=Sample)
+    _told: float = -math.inf  # when the log was told last
+    _anew: bool = True  # the log has not been told of this refusing
 
     log = Logger()
 
@@ -60,7 +65,7 @@ class Storing:
             self._complain(failure)
 
         batch.stored = True
-        self._append(batch, lambda _: None, refused)
+        self._append(batch, lambda _: self._took(), refused)
 
     def again(self) -> None:
         """Ask the disk once more for the first one that it refused."""
@@ -97,6 +102,7 @@ class Storing:
         asked.addBoth(answered)
 
     def _stored(self, batch: Batch) -> None:
+        self._took()
         if batch is self._retried:
             self._retried = None
             if not self.stuck or self.stuck[0] is not batch:
@@ -121,5 +127,11 @@ class Storing:
 
     def _complain(self, failure: Failure) -> None:
         self.failures += 1
-        if self._complaints.take("", self.clock.seconds()) is not None:
-            self.log.error("The spool takes nothing: {error}", error=failure.getErrorMessage())
+        self.refusal = failure.getErrorMessage()
+        now = self.clock.seconds()
+        if now - self._told >= (TELL_ANEW if self._anew else TELL_EVERY):
+            self._told, self._anew = now, False
+            self.log.error("The spool takes nothing: {error}", error=self.refusal)
+
+    def _took(self) -> None:
+        self.refusal, self._anew = "", True

@@ -51,10 +51,8 @@ class StreamerService(MultiService):
         for name, source in self.sources.items():
             if source.following and not source.follower.connected:
                 found.append(f"source {name}: {_state(source)}")
-            if source.progress.intake.full:
-                found.append(f"source {name}: its spool is full")
-            elif source.progress.intake.paused:
-                found.append(f"source {name}: reading is paused until there is room again")
+            if trouble := source.progress.intake.trouble:
+                found.append(f"source {name}: {trouble}")
         return found
 
     def status(self) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
     return {
         "state": course.state.value,
         "following": source.following,
-        "said": source.follower.said,
+        "said": "; ".join(filter(None, (source.follower.said, source.progress.intake.trouble))),
         "items": int(sum(n for metric, labels, n in metrics if metric is m.ITEMS and labels[0] == name)),
         "last_byte": metrics.value(m.LAST_BYTE, name) or None,
         "last_item": metrics.value(m.LAST_ITEM, name) or None,

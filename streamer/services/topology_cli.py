@@ -15,9 +15,9 @@ import msgspec
 
 from streamer.bus import definitions, topology, versions
 from streamer.bus.shards import SHARDS_LIMIT
-from streamer.bus.topology import Layout, layout
+from streamer.bus.topology import layout
 from streamer.errors import BusError
-from streamer.services.topology_target import CONFIGURATION, at, find, visit
+from streamer.services.topology_target import CONFIGURATION, at, find, of_file, visit
 
 OPTIONAL = tuple(queue.name for queue in layout().queues.values() if queue.optional)
 
@@ -75,8 +75,8 @@ def show(
     if form != "json" and (vhost is not None or without_users):
         raise click.UsageError("--vhost and --without-users are for --format json")
     if config is not None:
-        target = find(config, None, shards, memory=True)
-        shards, vhost = _count(target.layout), vhost or target.address.vhost
+        written, there = of_file(config, vhost=form == "json" and vhost is None)
+        shards, vhost = written if shards is None else shards, vhost or there
     house = layout(shards or 0)
     if form == "json":
         whole = definitions.definitions(house, vhost or "/", wanted, users=not without_users)
@@ -162,6 +162,7 @@ def declare(
         raise click.UsageError("--users needs --management")
     if management is None:
         if dry_run:
+            click.echo("where the broker is not prepared; where it is, without what policies carry:", err=True)
             for call in topology.declares(target.layout, wanted):
                 click.echo(describe(call))
             return
@@ -189,10 +190,6 @@ def _check_version(api: Any) -> None:
     refusal = versions.refusal(f"RabbitMQ {overview.get('rabbitmq_version', '')}")
     if refusal is not None:
         raise BusError(refusal)
-
-
-def _count(house: Layout) -> int:
-    return sum(map(definitions.is_shard, house.queues.values()))
 
 
 def _counted(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -56,7 +57,8 @@ def gather(management: Management, vhost: str, user: str) -> Documents:
 def compare(
     layout: Layout, documents: Documents, user: str, *, prepared: bool, known: Collection[str] = ()
 ) -> list[Row]:
-    """A row for each policy, each thing a policy applies to, each binding, and the bus's user.
+    """A row for each policy, each thing a policy applies to, each queue that is short of members, each binding, and
+    the bus's user.
 
     Args:
         prepared: the marker is there, so policies must be.
@@ -66,6 +68,7 @@ def compare(
         *_strays(layout, documents.queues, known),
         *_policies(layout, documents.policies, prepared),
         *_in_effect(layout, documents, prepared),
+        *_members(layout, documents.queues),
         *_bindings(layout, documents),
         _user(user, documents),
     ]
@@ -76,7 +79,23 @@ def _strays(layout: Layout, found: Collection[Document], known: Collection[str])
     for queue in found:
         name = queue["name"]
         if _SHARD.fullmatch(name) and name not in layout.queues and name not in known:
-            yield surplus(layout, name, Depth(queue.get("messages", 0), queue.get("consumers", 0)))
+            yield surplus(layout, name, Depth(queue.get("messages_ready", 0), queue.get("consumers", 0)))
+
+
+def _members(layout: Layout, found: Collection[Document]) -> Iterator[Row]:
+    """Queues that lack nodes of those that keep them: with a majority gone such a queue stands still."""
+    for queue in found:
+        if "online" not in queue:
+            continue  # not counted yet
+        members, online = (set(queue.get(key) or ()) for key in ("members", "online"))
+        away = sorted(members - online)
+        if away and (queue["name"] in layout.queues or queue["name"] in layout.streams):
+            yield Row(
+                kind="members",
+                name=queue["name"],
+                state=f"{len(members) - len(away)} of {len(members)} online",
+                alarm=f"not online: {', '.join(away)}; it works while more than half are",
+            )
 
 
 def _policies(layout: Layout, found: Collection[Document], prepared: bool) -> Iterator[Row]:
@@ -191,21 +210,18 @@ def _binding(binding: Binding, state: str, *, problem: str | None = None, note: 
 def _user(name: str, documents: Documents) -> Row:
     if documents.permissions is None or documents.topics is None:
         return Row(kind="user", name=name, state="cannot be told", note="to ask needs the tag administrator")
-    if not documents.permissions:
-        return Row(
-            kind="user",
-            name=name,
-            state="missing",
-            problem="it may do nothing on this virtual host: rabbitmqctl set_permissions -p VHOST "
-            f"{name} CONFIGURE WRITE READ, or load the definitions",
-        )
-    rights = documents.permissions[0]
     house = next((user for user in USERS if user.name == name), None)
+    mend = "`streamer topology declare --management URL --users` mends it, and leaves passwords alone"
+    if not documents.permissions:
+        if house is None:
+            mend = f"rabbitmqctl set_permissions -p VHOST {quote(name)} CONFIGURE WRITE READ"
+        problem = f"it may do nothing on this virtual host: {mend}"
+        return Row(kind="user", name=name, state="missing", problem=problem)
+    rights = documents.permissions[0]
     if house is None:
         note = ", ".join(f"{right} {rights[right]}" for right in ("configure", "write", "read"))
         return Row(kind="user", name=name, state="there", note=f"none of the house's own; {note}")
     wrong = [*differences(msgspec.to_builtins(house.rights), rights), *_topics(house, documents.topics)]
-    mend = "load the definitions, or `streamer topology declare --management URL --users`"
     return Row(kind="user", name=name, state="there", problem=f"{'; '.join(wrong)}; {mend}" if wrong else None)
 
 

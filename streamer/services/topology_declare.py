@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from shlex import quote
+from urllib.parse import unquote
 
 import attrs
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from streamer.bus import topology
 from streamer.bus.definitions import policies
 from streamer.bus.driver import ChannelRefused, IConnection
-from streamer.bus.permissions import USERS
+from streamer.bus.permissions import NOTHING, USERS
 from streamer.bus.survey import DIFFERS
 from streamer.bus.topology import Declare, Layout, declares
 from streamer.bus.visit import Questions
@@ -25,6 +26,7 @@ from streamer.services.topology_management import Management, Refused, Request, 
 
 Say = Callable[[str], None]
 _DIFFERS = re.compile(r"inequivalent arg '.*' for (queue|exchange) '(.*)' in vhost '(.*?)'")
+_LACKS = re.compile(r"ACCESS_REFUSED - .* in vhost '(.*?)' refused for user '(.*?)'")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -128,7 +130,8 @@ def prepare(management: Management, every: Collection[Step], say: Say) -> bool:
             if step.gone and refused.status == 404:
                 say(f"{step.says}: not there")
                 continue
-            say(f"{step.says}: REFUSED: {refused.reason}{explain(refused.reason, refused.status)}")
+            told = refusal(refused, step.request, management.user)
+            say(f"{step.says}: REFUSED: {refused.reason.rstrip('.')}{told}")
             return False
         say(f"{step.says}: {'made' if status == 201 else 'done'}")
     return True
@@ -144,24 +147,58 @@ def _there(management: Management, at: str) -> bool:
     return True
 
 
-def explain(reason: str, code: int) -> str:
-    """What to do about a refusal; empty where its own words say it."""
-    differs = _DIFFERS.search(reason)
-    if differs is not None:
-        kind, name, vhost = differs.groups()
-        delete = f"let it run empty, delete it (rabbitmqctl delete_queue {quote(name)} --vhost {quote(vhost)})"
-        if kind == "exchange":
-            delete = f"delete it (rabbitmqadmin --vhost {quote(vhost)} delete exchange name={quote(name)})"
+def refusal(refused: Refused, request: Request, user: str) -> str:
+    """What to do about a refusal of the API; empty where its own words say it.
+
+    Args:
+        user: who asked.
+    """
+    what, vhost, *_ = (*map(unquote, request.path.split("/")), "")
+    if "vhost_not_found" in refused.reason:
+        return f". There is no such virtual host; make it: rabbitmqctl add_vhost {quote(vhost)}"
+    if refused.status not in (401, 403):
+        return differs(refused.reason)
+    if what in ("users", "permissions", "topic-permissions"):
         return (
-            ". It is there, and was declared otherwise, as by services on a fresh broker. Arguments cannot be "
-            f"changed: stop whoever publishes to it, {delete}, and repeat this; or prepare another virtual host"
+            f". Users and permissions take the tag administrator (rabbitmqctl set_user_tags {quote(user)} "
+            "administrator); what goes before them does not, and is done without --users"
         )
-    if code in (401, 403):
-        return (
-            ". The user lacks a right: streamer-deploy of the definitions has what this needs, and --users the tag "
-            "administrator"
-        )
-    return ""
+    return f". {_permissions(user, vhost)}" + (
+        ", and the tag policymaker (or administrator)" if what == "policies" else ", whatever its tags"
+    )
+
+
+def _permissions(user: str, vhost: str) -> str:
+    """The rights that whoever declares needs; which users of ours that are there for other work are not to have."""
+    house = next((one for one in USERS if one.name == user), None)
+    rights = ("'.*'",) * 3
+    if house is not None:
+        if house.rights.configure == NOTHING:
+            return f"{user} is not there to declare; streamer-deploy is. It needs permissions in the virtual host"
+        rights = (quote(house.rights.configure), quote(house.rights.write), quote(house.rights.read))
+    command = f"rabbitmqctl set_permissions -p {quote(vhost)} {quote(user)} {' '.join(rights)}"
+    return f"The user needs permissions in the virtual host ({command})"
+
+
+def differs(reason: str) -> str:
+    """What to do about something that is there and was declared otherwise; empty where that is not the reason."""
+    found = _DIFFERS.search(reason)
+    if found is None:
+        return ""
+    kind, name, vhost = found.groups()
+    delete = f"let it run empty, delete it (rabbitmqctl delete_queue {quote(name)} --vhost {quote(vhost)})"
+    if kind == "exchange":
+        delete = f"delete it (rabbitmqadmin --vhost {quote(vhost)} delete exchange name={quote(name)})"
+    return (
+        ". It is there, and was declared otherwise, as by services on a fresh broker. Arguments cannot be "
+        f"changed: stop whoever publishes to it, {delete}, and repeat this; or prepare another virtual host"
+    )
+
+
+def lacking(reason: str) -> str:
+    """What to do about a 403 over AMQP, whose words name user and virtual host."""
+    found = _LACKS.search(reason)
+    return f". {_permissions(found[2], found[1])}" if found is not None else ""
 
 
 @attrs.define
@@ -191,8 +228,9 @@ class Declaring:
                 await questions.declare(declare.method, declare.keywords)
             except ChannelRefused as refused:
                 good = False
-                code = 0 if refused.code == DIFFERS else refused.code
-                self._say(f"{describe(declare)}: REFUSED: {refused}{explain(str(refused), code)}")
+                reason = str(refused).rstrip(".")
+                told = differs(reason) if refused.code == DIFFERS else lacking(reason)
+                self._say(f"{describe(declare)}: REFUSED: {reason}{told}")
             else:
                 self._say(f"{describe(declare)}: done")
         return good

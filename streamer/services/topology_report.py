@@ -15,7 +15,7 @@ from streamer.bus.verdict import Row
 from streamer.bus.versions import DIFFERENCES, Version, in_force
 
 Table = tuple[str, Sequence[str], list[list[str]]]  # title, heads, rows
-COLUMNS = ("kind", "name", "state", "messages", "consumers", "declared")
+COLUMNS = ("kind", "name", "state", "ready", "consumers", "declared")
 
 
 def tables(layout: Layout, wanted: Collection[str] = ()) -> Iterator[Table]:

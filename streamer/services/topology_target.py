@@ -79,36 +79,49 @@ def visit(ctx: click.Context, target: Target, errand: Callable[[Any], Any]) -> A
     return found[0]
 
 
-def find(config: str | None, bus: str | None, shards: int | None, *, memory: bool = False) -> Target:
-    """What the options name; ends the process where they name nothing.
-
-    Args:
-        memory: a bus without a broker will do.
-    """
+def find(config: str | None, bus: str | None, shards: int | None) -> Target:
+    """What the options name; ends the process where they name nothing. Of the file no secret is read in vain."""
     from streamer.bus.factory import check_url
 
-    url = None
-    if config is not None or bus is None:
-        from streamer.services.options import read
-
+    settings = _read(config or CONFIGURATION) if config is not None or bus is None else None
+    if bus is not None:
         try:
-            settings = read(config or CONFIGURATION)
-        except ConfigurationError as error:
-            click.echo(str(error), err=True)
-            sys.exit(EXIT_CONFIGURATION)
-        url = settings.bus.url.reveal()
-        shards = settings.enrich.shards if shards is None else shards
-    try:
-        if bus is not None:
-            url = resolve(bus, os.environ).reveal()
-        address = check_url(url or "")
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--bus") from error
+            address = check_url(resolve(bus, os.environ).reveal())
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--bus") from error
+    else:
+        address = _of(settings)
     if address is None:
-        if not memory:
-            raise click.ClickException("the bus is 'memory:', which has no broker; name one with --bus")
-        address = Address(hosts=())
+        raise click.ClickException("the bus is 'memory:', which has no broker; name one with --bus")
+    if settings is not None and shards is None:
+        shards = settings.shards
     return Target(address, layout(shards or 0))
+
+
+def of_file(config: str, *, vhost: bool) -> tuple[int, str]:
+    """The shards of a file, and the virtual host of its bus where that is asked for; ends the process as `find`."""
+    settings = _read(config)
+    address = _of(settings) if vhost else None
+    return settings.shards, "/" if address is None else address.vhost
+
+
+def _read(config: str) -> Any:
+    from streamer.services.topology_settings import TopologySettings
+
+    return _or_exit(lambda: TopologySettings.read(config))
+
+
+def _of(settings: Any) -> Address | None:
+    found: Address | None = _or_exit(lambda: settings.address(os.environ))
+    return found
+
+
+def _or_exit(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except ConfigurationError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_CONFIGURATION)
 
 
 def at(ctx: click.Context, written: str, address: Address) -> Any:

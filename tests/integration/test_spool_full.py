@@ -6,19 +6,29 @@ Run as a program, this file is that process.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
+from streamer.bus.memory import MemoryBus
+from streamer.bus.spool import Spool
 from streamer.bus.spool_file import SpoolFile
 from streamer.bus.spool_reserve import RESERVE
 from streamer.bus.spool_values import Amount, Append, Chunk, Delete, Job, SpoolFailed
+from streamer.bus.spool_worker import InlineWork
+from streamer.interfaces import IBus
 from streamer.message import Item
+from streamer.metrics import Metrics
+from streamer.services.intake import Intake, Limits
 
 DISK = RESERVE + 30_000_000  # bytes
 BODY = 250_000  # bytes of a chunk
+BALLAST = 10_000_000  # bytes of somebody else's file
 
 ALONE = ["unshare", "--user", "--map-root-user", "--mount"]
 
@@ -68,6 +78,34 @@ def main(folder: str) -> None:
     assert path.stat().st_size < 1_000_000  # given back
     assert file.run(Job([append(1)])).outcomes == [None]
     file.close()
+    told(Path(folder) / "trees.spool")
+
+
+def told(path: Path) -> None:
+    """A source whose spool is there reads until the disk is full, says which file and why, and goes on with room."""
+    clock, metrics = Clock(), Metrics()
+    bus = MemoryBus(clock, metrics)  # not started, so it takes nothing
+    intake = Intake.of("trees", IBus(bus), clock, metrics, Limits(bytes=10 * DISK))
+    spool = Spool(SpoolFile(path), InlineWork())
+    spool.open()
+    ballast = path.with_name("ballast")
+    ballast.write_bytes(bytes(BALLAST))
+    intake.outflow.use(spool, 0, None)
+    taken = 0
+    while not intake.paused:
+        taken += 1
+        assert taken * BODY < 2 * DISK, "the disk is never full"
+        intake.take(append(taken).items, None)
+        clock.advance(0.1)
+    assert taken > 10, f"only {taken} chunks found room"
+    begin, reason = f"reading is paused: cannot write the spool {path}: ", intake.trouble
+    assert reason.startswith(begin), reason
+    assert re.search("No space left on device|disk is full", reason), reason
+    assert "; free space on that disk" in reason, reason
+    ballast.unlink()  # the operator frees space
+    clock.pump([1.0] * 5)
+    assert (intake.trouble, intake.paused) == ("", False), intake.trouble
+    Deferred.fromCoroutine(intake.outflow.close(0))
 
 
 def fill(file: SpoolFile, stored: int = 0) -> int:

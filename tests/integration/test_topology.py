@@ -188,6 +188,9 @@ async def test_definitions_load(managed_node: tuple[RabbitNode, int]) -> None:
     assert rows["policy on exchange streamer.raw"].state == "streamer.unrouted.alternate"
     assert rows["queue streamer.enrich"].declared == "bare"
     assert "none of the house's own" in (rows["user streamer"].note or "")
+    # What a queue lacks of its members is told from these; those of a cluster have more than one.
+    assert {tuple(one["online"]) for one in house.api.get("queues", "/")} == {(node.name,)}
+    assert all(one["members"] == one["online"] for one in house.api.get("queues", "/"))
     assert not house.authenticates("streamer-relay", "")
     house.password("streamer-relay", "secret")
     done = await topology_command("check", BUS=house.url("streamer-relay", "secret"))
@@ -332,11 +335,11 @@ async def test_differences(house: House) -> None:
     for number in range(3):
         house.publish(topology.DEAD, str(number))
     rows = await house.check(wrong=list(found))
-    assert rows["queue streamer.dead"].messages == 2  # the policy is in force at once
+    assert rows["queue streamer.dead"].ready == 2  # the policy is in force at once
     assert house.prepare()[0]
     house.publish(topology.DEAD, "more")
     rows = await house.check()
-    assert rows["queue streamer.dead"].messages == 3
+    assert rows["queue streamer.dead"].ready == 3
 
 
 @pytest_twisted.ensureDeferred

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from pathlib import Path
 from urllib.parse import quote
 
 from hypothesis import given, settings
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from streamer.bus.address import Address, Host
+from streamer.bus.address import OPTIONS, TXAMQP, Address, Host
 from streamer.bus.factory import check_url
 from streamer.bus.rabbitmq import RabbitBus
 from streamer.metrics import Metrics
+
+REFERENCE = (Path(__file__).parents[2] / "conf" / "streamer.toml").read_text(encoding="utf-8")
 
 
 class AddressTests(SynchronousTestCase):
@@ -53,6 +57,11 @@ class AddressTests(SynchronousTestCase):
             ("amqps://h?ca_file=", "ca_file in the broker's URL is empty"),
             ("amqp://u:secret", "host 1 of the broker's URL has a port that is no number"),
             ("amqp://u:secret@h\n", "blanks around it"),
+            ("amqp:u:secret@h", "begins with amqp:// or amqps://, and txamqp+ may stand before either"),
+            ("amqp://u:secret@h;g", "host 1 of the broker's URL has a ';' in it; commas alone separate hosts"),
+            ("amqp://u:secret@h1, h2", "host 2 of the broker's URL has a blank in it"),
+            ("amqp://u:secret@h1,u:secret@h2/", "more than one '@': give the login once, before the first host"),
+            ("amqp://u:sec@secret@h/", "percent-encode / ? # @"),
             ("amqp://u:se\tcret@h", "control characters in it"),
         ):
             error = self.assertRaises(ValueError, Address.parse, url)
@@ -111,6 +120,14 @@ class AddressTests(SynchronousTestCase):
         self.assertTrue(address.external)
         self.assertEqual(str(address), "amqps://h:5671/v")
         self.assertFalse(Address.parse("amqps://h?cert_file=/c.pem").external)
+
+    def test_documented(self) -> None:
+        """The commented configuration names each option, hosts, and both drivers; what it shows can be read."""
+        section = REFERENCE.partition("[bus]\n")[2].partition("# url =")[0]
+        for word in (*OPTIONS, "auth=external", "amqps://", f"{TXAMQP}+amqp://"):
+            self.assertIn(word, section)
+        shown = re.findall(r'"(amqp://[^"…]*)"', section)
+        self.assertEqual([1, 3], [len(Address.parse(url).hosts) for url in shown])
 
     def test_files(self) -> None:
         """A file that cannot be used is an error before anything connects."""

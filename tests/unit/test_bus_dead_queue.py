@@ -109,12 +109,58 @@ class DeadQueueTests(SynchronousTestCase):
         self.assertEqual(12, len(broker.returned))
 
     def test_empty(self) -> None:
-        """Of an empty queue nothing is consumed."""
-        broker = shelf(self.clock)
-        queue = self.open(broker)
-        self.assertEqual([], self.take(queue))
-        self.assertEqual([], broker.pages)
-        self.close(queue)
+        """Of an empty queue nothing is taken, not even what comes just then; but it is tried, which may be refused."""
+        for later in ([], [buried(raw(1))]):
+            broker = shelf(self.clock)
+            queue = self.open(broker)
+            broker.ready += later
+            self.assertEqual([], self.take(queue))
+            self.assertEqual(([1], 0), (broker.pages, queue.taken))
+            self.close(queue)
+            self.assertEqual((["birds/1"] if later else [], []), (broker.returned, broker.acked))
+
+    def test_may_not_read(self) -> None:
+        """Who may not read the queue is told how to get the right, or whom to be; also where nothing waits."""
+        for letters in ((), (1,)):
+            for user, words in (
+                ("birdy", "asks for the right to read it, to consume; `rabbitmqctl set_permissions -p birds birdy "),
+                ("streamer-relay", "that user is of `twistd relay`; log in as streamer-operator"),
+            ):
+                with self.subTest(user=user, letters=letters):
+                    broker = shelf(self.clock, *letters)
+                    broker.answers = {
+                        spec.Basic.Consume: lambda *_, user=user: spec.Channel.Close(
+                            403,
+                            "ACCESS_REFUSED - access to queue 'streamer.dead' in vhost 'birds' refused for user "
+                            f"'{user}'",
+                            60,
+                            20,
+                        )
+                    }
+                    queue = self.open(broker)
+                    failure = self.failureResultOf(
+                        turning(self.clock, queue.take(lambda letter: None)), ConnectionLost
+                    )
+                    self.assertIn(words, failure.getErrorMessage())
+                    self.assertEqual(user == "birdy", "set_permissions" in failure.getErrorMessage())
+                    self.close(queue)
+
+    def test_may_not_log_in(self) -> None:
+        """A login or virtual host that the broker refuses is explained as by the services."""
+        for code, text, words in (
+            (403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the log.",
+             "see the log: user name or password in the broker's URL are wrong"),
+            (530, "NOT_ALLOWED - vhost birds not found", "not found: there is no such virtual host"),
+        ):  # fmt: skip
+            with self.subTest(code):
+                broker = shelf(self.clock)
+                broker.answers = {
+                    spec.Connection.Open: lambda *_, said=(code, text): spec.Connection.Close(*said, 0, 0)
+                }
+                failure = self.failureResultOf(turning(self.clock, opened(broker)), QueueUnreachable)
+                self.assertIn(words, failure.getErrorMessage())
+                self.assertNotIn("secret", failure.getErrorMessage())
+                self.assertTrue(broker.link.gone)
 
     def test_new_ones(self) -> None:
         """What dies after the look began is not taken."""
@@ -186,7 +232,7 @@ class DeadQueueTests(SynchronousTestCase):
         """A queue that is not there, or may not be read, is told in words that say which and where."""
         for code, words in (
             (404, "there is no queue streamer.dead"),
-            (403, "needs the read permission"),
+            (403, "streamer.dead at here, virtual host 'birds' cannot be looked into: 403"),
             (405, "405"),
         ):
             with self.subTest(code):

@@ -28,6 +28,20 @@ class FactoryTests(SynchronousTestCase):
             self.assertFalse(bus.ready)
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_as_written(self) -> None:
+        """Schemes may be in capitals; blanks around a URL are named, and so is what it should begin with."""
+        for url in ("AMQP://h1,h2/v", "Amqps://h", "TXAMQP+AMQP://h"):
+            self.assertEqual(check_url(url), check_url(url.lower()))
+        for url, words in (
+            (" amqp://u:secret@h/", "has blanks around it"),
+            ("memory: ", "has blanks around it"),
+            ("amqp:u:secret@h", "begins with amqp:// or amqps://, and txamqp+ may stand before either"),
+            ("REDIS://u:secret@h", "no bus has a URL that begins with 'redis:'"),
+        ):
+            error = self.assertRaises(ValueError, check_url, url)
+            self.assertIn(words, str(error))
+            self.assertNotIn("secret", str(error))
+
     def test_txamqp(self) -> None:
         """Its URLs are those of the broker with a word before them, which stands in the address's text too."""
         address = check_url("txamqp+amqps://user:secret@h1,h2:1234/v")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pika import spec
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,6 +48,29 @@ class RabbitBusTests(SynchronousTestCase):
         self.assertEqual(self.bus.status, "publish: connected to here")
         self.assertEqual(len(self.bus._subscriptions), 0)
         self.successResultOf(work.stop())
+        leaving = self.bus.stopService()
+        self.clock.pump([0, 0])
+        self.successResultOf(leaving)
+
+    def test_one_reason(self) -> None:
+        """What all connections were lost by stands in the status once."""
+        for broker in self.brokers:
+            broker.answers = {
+                spec.Connection.Open: lambda *_: spec.Connection.Close(530, "NOT_ALLOWED - vhost / not found", 0, 0)
+            }
+        # Not at once again, which without jitter would be for ever.
+        self.bus = RabbitBus(Address.parse("amqp://here"), self.clock, Metrics(), jitter=lambda: 1.0)
+        self.bus._broker.endpoints = [("here", self)]
+        self.bus.startService()
+        self.bus.work(topology.ENRICH, Notes(), 10)
+        self.clock.advance(0)
+        self.bus.log(0, print)
+        self.clock.pump([0, 0])
+        said = self.bus.status
+        self.assertEqual((1, 1), (said.count("vhost / not found"), said.count("add_vhost")), said)
+        self.assertTrue(said.startswith("publish: waiting to connect to here after: here: "), said)
+        self.assertIn("; work streamer.enrich: waiting to connect to here, as publish", said)
+        self.assertTrue(said.endswith("; log: waiting to connect to here, as publish"), said)
         leaving = self.bus.stopService()
         self.clock.pump([0, 0])
         self.successResultOf(leaving)

@@ -43,6 +43,12 @@ CASES: tuple[tuple[int, str, Doing, tuple[str, ...]], ...] = (
      ("the right to read it", f"{GRANT} CONFIGURE WRITE 'READ|^streamer\\.enrich$'`")),
     (403, "ACCESS_REFUSED - access to exchange 'streamer.raw' in vhost '/' refused for user 'streamer-ingest'",
      Doing.RUN, (r"`rabbitmqctl set_permissions -p / streamer-ingest '^$' '^streamer\.raw$' ", "as in conf/rabbitmq")),
+    (403, "ACCESS_REFUSED - access to topic 'raw.x' in exchange 'streamer.raw' in vhost '/' refused for user "
+     "'streamer-ingest'", Doing.RUN, (r"set_topic_permissions -p / streamer-ingest streamer.raw '^raw\.' '.*'`",)),
+    (403, "ACCESS_REFUSED - access to topic 'x' in exchange 'streamer.events' in vhost '/' refused for user "
+     "'streamer-relay'", Doing.RUN, ("`rabbitmqctl clear_topic_permissions -p / streamer-relay streamer.events`",)),
+    (530, "NOT_ALLOWED - access to vhost '/' refused for user 'streamer-relay'", Doing.LOGIN,
+     (r"set_permissions -p / streamer-relay '^$' '^streamer\.events$' '^streamer\.(log|topology\.v1)$'`",)),
     (530, f"NOT_ALLOWED - access to {IN[3:]}", Doing.LOGIN, ("no rights in that virtual host", "-p / anna '^$'")),
     (530, f"NOT_ALLOWED - access to {IN[3:]}: connection limit (2) is reached", Doing.LOGIN,
      ("limit is reached (connection limit (2) is reached)", "list_connections")),
@@ -102,6 +108,32 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual(used, {(row.code, row.pattern) for row in ROWS})
         self.assertEqual(rights - set(NEEDS), set())
         self.assertEqual(set(NEEDS) - rights, set())
+
+    def test_no_command_in_vain(self) -> None:
+        """A user of ours is told to take a right only where that is one it should have; else what helps instead."""
+        refused = "ACCESS_REFUSED - access to {} 'streamer.{}' in vhost '/' refused for user 'streamer-{}'"
+        for user, kind, name, doing, words in (
+            ("ingest", "exchange", "unrouted", Doing.EXCHANGE, ("--management URL`, and no service needs that",)),
+            ("enrich", "queue", "enrich", Doing.QUEUE, ("and no service needs that right",)),
+            ("relay", "queue", "log", Doing.BIND, ("and no service needs that right",)),
+            ("relay", "exchange", "raw", Doing.RUN,
+             ("for streamer-ingest (`twistd streamer`: publishes items) or streamer-operator (", "the broker's URL")),
+            ("relay", "queue", "enrich.s01", Doing.SET_UP, ("that is for streamer-enrich (",)),
+            ("enrich", "queue", "other", Doing.SET_UP, ("there for other work: name the right one",)),
+        ):  # fmt: skip
+            with self.subTest(user=user, name=name):
+                said = self.advice(403, refused.format(kind, name, user), doing)
+                self.assertNotIn("rabbitmqctl", said)
+                for word in words:
+                    self.assertIn(word, said)
+        said = self.advice(403, refused.format("queue", "log", "relay"), Doing.SET_UP)
+        self.assertIn("`rabbitmqctl set_permissions -p / streamer-relay", said)
+        said = self.advice(403, refused.format("queue", "log", "deploy"), Doing.QUEUE)
+        self.assertIn(r"; or `rabbitmqctl set_permissions -p / streamer-deploy '^streamer\.' ", said)
+        said = self.advice(403, "ACCESS_REFUSED - access to topic 'x' in exchange 'streamer.raw' in vhost '/' refused "
+                           "for user 'streamer-ingest'", Doing.RUN)  # fmt: skip
+        self.assertNotIn("rabbitmqctl", said)
+        self.assertIn(r"matches ^raw\.", said)
 
     def test_safe_to_paste(self) -> None:
         """Names are quoted: what the broker says cannot end a word of the command."""

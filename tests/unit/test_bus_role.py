@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -217,6 +218,36 @@ class RoleTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value(BUS_ENDINGS, "test", "broker"), 2)
         self.clock.pump([0.2])
         self.assertTrue(made.ready)
+        self.stop(made)
+
+    def test_explained_once(self) -> None:
+        """The log is told how a loss is mended once a kind, and again after it has run; the status always has it."""
+        lines: list[str] = []
+        self.patch(Role, "_log", Logger(observer=lambda event: lines.append(str(event.get("loss")))))
+        vhost, login = (
+            (530, "NOT_ALLOWED - vhost birds not found"),
+            (403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."),
+        )
+        refusals = iter([vhost, vhost, login, vhost, login])
+
+        def opened(_: Any) -> Any:
+            refusal = next(refusals, None)
+            return REPLIES[spec.Connection.Open](_) if refusal is None else spec.Connection.Close(*refusal, 0, 0)
+
+        self.broker.answers = {spec.Connection.Open: opened}
+        made = self.role()
+        self.assertIn("(https://", made.status)
+        self.clock.pump([0.5] * 5)
+        self.assertIn("(https://", made.status)
+        self.clock.pump([0.5] * 200)
+        self.assertTrue(made.ready, lines)
+        said = [("530" in line, "(https://" in line) for line in lines if "host0" in line]
+        self.assertEqual([(True, True), (True, False), (False, True), (True, False), (False, False)], said)
+        lines.clear()
+        refusals = iter([vhost, vhost])
+        self.broker.link.abortConnection()
+        self.clock.pump([0.5] * 100)
+        self.assertEqual([True, False], ["(https://" in line for line in lines if "530" in line])
         self.stop(made)
 
     def test_garbage(self) -> None:

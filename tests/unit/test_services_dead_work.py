@@ -65,6 +65,12 @@ class WorkTests(SynchronousTestCase):
         found = Found("streamer.dead", 7, looked_at=5)
         self.assertIn("holds 7, 0 of them wanted among the first 5, more are not looked at; 0", counts(found, 0))
 
+    def test_counts_nothing(self) -> None:
+        """What another command has in hand is not counted by the broker, so an empty queue is not said to be one."""
+        self.assertEqual(
+            "streamer.dead holds 0 that nobody has in hand; 0 shown.", counts(Found("streamer.dead", 0), 0)
+        )
+
     def test_one(self) -> None:
         """The oldest of a name, whole."""
         broker = shelf(self.clock, buried(raw(1, b"new"), 200), buried(raw(1, b"old"), 100), 2)

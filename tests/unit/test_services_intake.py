@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer import metrics as m
+from streamer.bus.spool_file import SpoolFile
 from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.services.intake import Intake, Limits
@@ -118,6 +122,32 @@ class IntakeTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(["pause", "resume"], self.body.told)
         self.assertEqual(2, len(self.bus.published))
+
+    def test_troubles(self) -> None:
+        """Why reading is paused: the spool's limit, or a disk that refuses, by its path and its own reason."""
+        intake = self.made(Limits(bytes=1000))
+        self.bus.ready = False
+        self.assertEqual("", intake.trouble)
+        commit, full = SpoolFile._commit, [True]
+
+        def committing(itself: SpoolFile, operations: Sequence[Any]) -> Any:
+            if full:
+                raise OSError(28, "No space left on device")
+            return commit(itself, operations)
+
+        self.patch(SpoolFile, "_commit", committing)
+        intake.take([item(1)], None)
+        self.clock.advance(1)
+        self.assertEqual(["pause"], self.body.told)
+        self.assertRegex(
+            intake.trouble,
+            r"^reading is paused: cannot write the spool /.*/birds\.spool: .*No space left on device; free",
+        )
+        full.clear()
+        self.clock.advance(1)
+        self.assertEqual(("", ["pause", "resume"]), (intake.trouble, self.body.told))
+        intake.take([item(2, size=1000)], None)
+        self.assertEqual("its spool is full", intake.trouble)
 
     def test_full_disk_sheds(self) -> None:
         """Kinds that may be shed are dropped at the limit, counted and told; the others still find room."""

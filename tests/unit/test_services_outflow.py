@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.bus.spool import Spool, SpoolFailed, Stored
@@ -23,6 +24,7 @@ from streamer.message import Item, Message
 from streamer.services import outflow as module
 from streamer.services.outflow import Outflow
 from streamer.services.spooling import POLL
+from streamer.services.storing import TELL_ANEW, TELL_EVERY, Storing
 from streamer.upstream import Resume
 from tests.unit.spooling import HeldWork, folder, spool_at
 
@@ -245,6 +247,41 @@ class OutflowTests(SynchronousTestCase):
             return commit(itself, operations)
 
         self.patch(SpoolFile, "_commit", committing)
+
+    def test_told_of_a_full_disk(self) -> None:
+        """The log is told at once, then every five minutes while it lasts; anew after it took something."""
+        lines: list[str] = []
+        self.patch(Storing, "log", Logger(observer=lambda event: lines.append(str(event.get("error")))))
+        full = [True]
+        path = folder(self) / "birds.spool"
+        outflow = self.with_disk(spool_at(path))
+        storing = outflow.spooling.storing  # type: ignore[union-attr]
+        self.refusing(lambda one: isinstance(one, Append) and bool(full))
+        self.bus.ready = False
+        self.put(1)
+        self.clock.pump([POLL] * 40)
+        self.assertGreater(storing.failures, 30)
+        (said,) = lines
+        self.assertEqual(said, storing.refusal)
+        self.assertRegex(said, f"^cannot write the spool {path}: .*No space left on device; free space on that disk")
+        self.clock.pump([POLL] * int((2 * TELL_EVERY) / POLL))
+        self.assertEqual(3, len(lines))
+        full.clear()
+        self.clock.pump([POLL] * int(TELL_ANEW / POLL))
+        self.assertEqual(("", 3), (storing.refusal, len(lines)))
+        full.append(True)
+        self.put(2)
+        self.clock.pump([POLL] * 2)
+        self.assertEqual((True, 4), (bool(storing.refusal), len(lines)))
+        for number in range(3, 30):  # room comes and goes
+            full.clear()
+            self.clock.pump([POLL] * 2)
+            full.append(True)
+            self.put(number)
+            self.clock.pump([POLL] * 2)
+        self.assertLessEqual(len(lines), 4 + 27 / TELL_ANEW)
+        full.clear()
+        self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
 
     def test_refused_chunk_keeps_its_place(self) -> None:
         """A chunk that the disk refuses is not overtaken by a smaller one that it takes, nor does the mark pass it."""

@@ -260,6 +260,7 @@ class StandingTests(Cases):
         self.assertEqual((True, len(made.bus.held)), (row["paused"], row["unconfirmed"]))
         self.assertGreaterEqual(row["unconfirmed"], 10)
         self.assertEqual(["source birds: reading is paused until there is room again"], admin.ready())
+        self.assertEqual("reading is paused until there is room again", row["said"])
         made.bus.release()
         made.advance(1)
         self.assertEqual([], admin.ready())

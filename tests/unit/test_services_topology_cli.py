@@ -83,10 +83,10 @@ class TopologyCommandTests(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def topology(self, *arguments: str, version: str = "3.10.8", bus: str | None = BUS) -> Result:
+    def topology(self, *arguments: str, version: str = "3.10.8", bus: str | None = BUS, **environ: str) -> Result:
         stage = Stage(self.stock.broker(self.clock, version), self.api, self.clock, self.interrupted)
         given = [] if bus is None else ["--bus", bus]
-        result = CliRunner().invoke(main, ["topology", *arguments, *given], obj=stage)
+        result = CliRunner(env=environ).invoke(main, ["topology", *arguments, *given], obj=stage)
         self.assertTrue(result.exception is None or isinstance(result.exception, SystemExit), result.exception)
         self.assertNotIn("hidden", result.output)
         return result
@@ -119,6 +119,30 @@ class TopologyCommandTests(SynchronousTestCase):
             self.assertIn("which has no broker", checked.stderr)
             file.write_text("[bis]")
             self.assertEqual(self.topology("check", "-c", str(file), bus=None).exit_code, 78)
+            self.assertEqual(self.topology("show", "-c", str(file), bus=None).exit_code, 78)
+
+    def test_secrets_of_others(self) -> None:
+        """Of a file with secrets that are not set, only the bus's URL is looked up, and only where that is needed."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "s.toml")
+            file.write_text(
+                '[bus]\nurl = "$S_BUS"\n[sources.birds]\ntype = "x-filtered"\ntoken = "$S_TOKEN"\n'
+                '[relay.auth]\nsecret = "credential:relay"\n[enrich]\nshards = 2\n'
+            )
+            self.stock.add(declares(layout(2), layout(2).queues))
+            given = ("-c", str(file))
+            for bus, environ in ((BUS, {}), ("$S_DEPLOY", {"S_DEPLOY": BUS}), (None, {"S_BUS": BUS})):
+                checked = self.topology("check", *given, bus=bus, **environ)
+                self.assertEqual(checked.exit_code, 0, checked.output)
+                self.assertIn("streamer.enrich.s01", checked.stdout)
+            checked = self.topology("check", *given, bus=None)
+            self.assertEqual(checked.exit_code, 78)
+            self.assertIn(f"{file}:2:1: bus.url: the environment variable S_BUS is not set", checked.stderr)
+            for arguments in (("--format", "json", "--vhost", "/x"), ("--format", "table")):
+                shown = self.topology("show", *given, *arguments, bus=None)
+                self.assertEqual(shown.exit_code, 0, shown.output)
+                self.assertIn("streamer.enrich.s01", shown.stdout)
+            self.assertEqual(self.topology("show", *given, "--format", "json", bus=None).exit_code, 78)
 
     def test_check(self) -> None:
         """Exit code 0 where nothing differs; the table shows the version's ways, and JSON says the same."""
@@ -148,6 +172,8 @@ class TopologyCommandTests(SynchronousTestCase):
         self.assertIn("it is not there", rows["policy", topology.DEAD]["problem"])
         self.assertIn("it may do nothing", rows["user", "guest"]["problem"])
         self.assertEqual(self.api.logins[0], "guest:hidden")
+        self.topology("check", "--management", "$S_API", S_API="http://admin:hidden@rabbit:15672")
+        self.assertEqual(self.api.logins[-1], "admin:hidden")
         self.api.raw = ConnectionRefusedError("refused")
         checked = self.topology("check", "--management", API)
         self.assertEqual(checked.exit_code, 1)
@@ -157,6 +183,7 @@ class TopologyCommandTests(SynchronousTestCase):
         """Over AMQP; a dry run prints the same lines and does nothing."""
         dry = self.topology("declare", "--dry-run", "--with", topology.TRENDS)
         self.assertEqual(self.stock.things, {})
+        self.assertIn("where the broker is not prepared; where it is, without", dry.stderr)
         done = self.topology("declare", "--with", topology.TRENDS)
         self.assertEqual(done.stdout.splitlines(), [f"{line}: done" for line in dry.stdout.splitlines()])
         self.assertIn(("queue", topology.TRENDS), self.stock.things)

@@ -125,11 +125,26 @@ class CompareTests(SynchronousTestCase):
     def test_strays(self) -> None:
         """Shards behind a gap are found, too, but for those there are rows for."""
         found = documents()
-        found.queues.extend({"name": topology.shard_queue(number), "messages": 3} for number in (1, 5))
+        found.queues.extend({"name": topology.shard_queue(number), "messages_ready": 3} for number in (1, 5))
         found.queues.append({"name": "streamer.enrich.mine"})
         rows = judged(found, known=[topology.shard_queue(1)])
         self.assertEqual(set(problems(rows)), {"queue streamer.enrich.s05"})
-        self.assertEqual(rows["queue streamer.enrich.s05"].messages, 3)
+        self.assertEqual(rows["queue streamer.enrich.s05"].ready, 3)
+
+    def test_members(self) -> None:
+        """A queue or stream of ours that lacks members is an alarm and no problem; a whole one has no row."""
+        found = documents()
+        by_name = {one["name"]: one for one in found.queues}
+        by_name[topology.ENRICH].update(members=["r@a", "r@b", "r@c"], online=["r@b"])
+        by_name[topology.LOG].update(members=["r@a", "r@b"], online=["r@b", "r@a"])
+        by_name[topology.DEAD].update(members=["r@a"], online=None)
+        by_name[topology.UNROUTED].update(members=["r@a"])
+        by_name["another's"].update(members=["r@a"], online=[])
+        rows = {name: row for name, row in judged(found).items() if row.kind == "members"}
+        self.assertEqual(set(rows), {"members streamer.enrich", "members streamer.dead"})
+        self.assertEqual(rows["members streamer.enrich"].state, "1 of 3 online")
+        self.assertIn("not online: r@a, r@c;", rows["members streamer.enrich"].alarm or "")
+        self.assertEqual(problems(rows), {})
 
     def test_user(self) -> None:
         """A user of the house has its rights and no others; any other user's are shown; some may not be asked for."""
@@ -139,7 +154,10 @@ class CompareTests(SynchronousTestCase):
         self.assertIn('read is ".*" and not "^streamer', problems(judged(found))[f"user {USER}"])
         self.assertIn("configure ^$", judged(documents(), "somebody")["user somebody"].note or "")
         nothing = Documents([], [], [], [], [], [])
-        self.assertIn("it may do nothing", problems(judged(nothing))[f"user {USER}"])
+        for user, mend in ((USER, "leaves passwords alone"), ("a b", "set_permissions -p VHOST 'a b' CONFIGURE")):
+            sentence = problems(judged(nothing, user))[f"user {user}"]
+            self.assertIn("it may do nothing", sentence)
+            self.assertIn(mend, sentence)
         hidden = Documents([], [], [], [], None, None)
         self.assertEqual(judged(hidden)[f"user {USER}"].state, "cannot be told")
         ingest = [one for one in WHOLE["permissions"] if one["user"] == "streamer-ingest"]

@@ -11,8 +11,8 @@ from streamer.bus import topology
 from streamer.bus.definitions import definitions
 from streamer.bus.permissions import USERS
 from streamer.bus.topology import declares, layout
-from streamer.services.topology_declare import Declaring, describe, explain, prepare, steps
-from streamer.services.topology_management import Management
+from streamer.services.topology_declare import Declaring, describe, differs, lacking, prepare, refusal, steps
+from streamer.services.topology_management import Management, Refused, Request, path
 from tests.bus_stock import Stock
 from tests.management_api import Api
 from tests.unit.test_bus_survey import MARKER, Turned
@@ -84,7 +84,7 @@ class PrepareTests(Turned):
         reason = "inequivalent arg 'x-max-length' for queue 'streamer.dead' in vhost '/feed': received none"
         for status, said, mend in (
             (400, reason, "run empty, delete it (rabbitmqctl delete_queue streamer.dead --vhost /feed)"),
-            (401, "Not authorised", "lacks a right"),
+            (401, "Access refused", "set_permissions -p /feed deploy '.*' '.*' '.*'), whatever its tags"),
         ):
             self.api.refuses["queues", VHOST, topology.DEAD] = (status, said)
             self.assertFalse(self.prepare())
@@ -94,7 +94,31 @@ class PrepareTests(Turned):
         self.api.refuses.clear()
         self.api.refuses["users", USERS[0].name] = (401, "Not administrator user")
         self.assertFalse(self.prepare(users=True))
-        self.assertIn("Not administrator user", self.said[-1])
+        self.assertIn("Not administrator user. Users and permissions take the tag administrator", self.said[-1])
+
+    def test_advice(self) -> None:
+        """What helps depends on what was asked and by whom; no sentence ends twice."""
+        where = path("exchanges", "/feed", "x")
+        for status, reason, at, user, words in (
+            (404, "vhost_not_found", path("policies", "/a b", "x"), "admin", "rabbitmqctl add_vhost '/a b'"),
+            (401, "Access refused.", where, "anna", "permissions in the virtual host (rabbitmqctl set_permissions -p"),
+            (401, "Access refused.", path("policies", "/", "x"), "anna", ", and the tag policymaker"),
+            (
+                401,
+                "Access refused.",
+                where,
+                "streamer-deploy",
+                r"set_permissions -p /feed streamer-deploy '^streamer\.'",
+            ),
+            (401, "Access refused.", where, "streamer-relay", "streamer-relay is not there to declare"),
+            (401, "Not administrator user", path("permissions", "/", "x"), "a b", "set_user_tags 'a b' administrator"),
+        ):
+            with self.subTest(reason=reason, at=at, user=user):
+                self.assertIn(words, refusal(Refused(status, reason), Request("PUT", at), user))
+        self.assertEqual(refusal(Refused(400, "bad"), Request("PUT", where), "anna"), "")
+        self.api.refuses["exchanges", VHOST, topology.RAW] = (401, "Access refused.")
+        self.assertFalse(self.prepare())
+        self.assertIn("REFUSED: Access refused. The user", self.said[-1])
 
     def test_repeated(self) -> None:
         """What is there already is done again, and said so."""
@@ -137,7 +161,7 @@ class DeclaringTests(Turned):
         self.assertIn(("queue", topology.LOG), stock.things)
         done, said = self.declare(Stock(configures=False))
         self.assertFalse(done)
-        self.assertTrue(any("streamer-deploy of the definitions has what this needs" in line for line in said))
+        self.assertTrue(any("rabbitmqctl set_permissions -p / guest '.*' '.*' '.*'" in line for line in said), said)
 
     def test_described(self) -> None:
         """Each call is a line that names what it is about; what needs no explanation gets none."""
@@ -147,5 +171,5 @@ class DeclaringTests(Turned):
             for word in ("queue", "exchange", "routing_key"):
                 self.assertIn(str(declare.keywords.get(word, "")), line)
         exchange = "inequivalent arg 'type' for exchange 'streamer.raw' in vhost '/': received 'topic'"
-        self.assertIn("rabbitmqadmin --vhost / delete exchange name=streamer.raw", explain(exchange, 0))
-        self.assertEqual(explain("NOT_FOUND - no exchange", 404), "")
+        self.assertIn("rabbitmqadmin --vhost / delete exchange name=streamer.raw", differs(exchange))
+        self.assertEqual(lacking("NOT_FOUND - no exchange"), "")

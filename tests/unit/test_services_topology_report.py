@@ -30,6 +30,14 @@ class DocumentTests(SynchronousTestCase):
         """The tables are those of `streamer topology show --format markdown`."""
         self.assertEqual(between("topology"), markdown(tables(layout())) + "\n")
 
+    def test_no_password_in_a_command(self) -> None:
+        """What is to be typed has no password in it, for others see commands while they run."""
+        fences = DOCUMENT.read_text(encoding="utf-8").split("```")[1::2]
+        typed = [line for fence in fences for line in fence.split("\n")]
+        self.assertTrue([line for line in typed if line.startswith("streamer topology declare --management '$")])
+        for line in typed:
+            self.assertNotRegex(line, r"://[^/ ]*@|change_password \S+ +[^#\s]|add_user \S+ +[^#\s]")
+
     def test_versions(self) -> None:
         """The table of versions is that of `bus.versions`."""
         self.assertEqual(between("versions"), markdown([versions()]) + "\n")
@@ -62,7 +70,7 @@ class TextTests(SynchronousTestCase):
     def test_verdict(self) -> None:
         """Below each row what is to be said of it; then what the version does differently."""
         rows = [
-            Row(kind="queue", name="q", state="there", messages=0, problem="P", alarm="A", note="N"),
+            Row(kind="queue", name="q", state="there", ready=0, problem="P", alarm="A", note="N"),
             Row(kind="queue", name="r", state="there"),
         ]
         lines = verdict(rows, "RabbitMQ 4.3.1").split("\n")
