@@ -194,8 +194,7 @@ class IWork(ISubscription):
         "bool: the queue has handed it something since it connected; at a queue with a single active worker, it is it."
     )
     workers = Attribute(
-        "int: how many work the queue, it included; 0 where that is not known yet. RabbitMQ counts one at a queue "
-        "with a single active worker."
+        "int: how many work the queue; 0 where that is not known. RabbitMQ counts one where a single one is active."
     )
 
 
@@ -262,6 +261,7 @@ class IBus(IService):
 
     ready = Attribute("bool: a message published now would be taken soon: connected, not blocked, not stuck.")
     status = Attribute("str: a sentence for the operator, with the broker's own reason where something is wrong.")
+    trouble = Attribute("str: what a user would miss though the bus is ready, as a sentence; empty where nothing.")
 
     def publish(message: Message) -> Deferred[None]:
         """Hand a message over. May be called any number of times without waiting; see `window`.

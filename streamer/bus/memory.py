@@ -50,6 +50,7 @@ class MemoryBus(Service):
     """
 
     durable = False
+    trouble = ""
     window = WINDOW
     _reports = Logger()  # `log` is a verb of the bus
 

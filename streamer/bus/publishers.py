@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from streamer.bus.publisher import Publisher
 from streamer.bus.role import Broker, Role
 from streamer.bus.topology import EXCHANGES
-from streamer.message import Message
+from streamer.message import RAW, Message
 
 
 @attrs.define
@@ -39,7 +39,7 @@ class Publishers:
 
     @property
     def ready(self) -> bool:
-        """Whether all are, and what they publish finds its queues."""
+        """Whether all are, and the queues are there for what they publish: it is better kept than unrouted."""
         return all(publisher.ready for publisher in self._all) and not self._missed
 
     @property
@@ -47,6 +47,11 @@ class Publishers:
         """See Publisher; of each that has some, and of the queues."""
         said = [publisher.trouble for publisher in self._all] + [self._missed]
         return "; ".join(sentence for sentence in said if sentence)
+
+    @property
+    def unrouted(self) -> str:
+        """See Watch. Nobody can tell whose messages these are, so it is for whoever publishes items to say."""
+        return self._first.watch.unrouted if RAW in self._by_exchange else ""
 
     def start(self) -> None:
         """Connect."""
@@ -67,7 +72,7 @@ class Publishers:
     @property
     def _missed(self) -> str:
         bindings = self._broker.layout.bindings
-        return self._first.watch.trouble({one.queue for one in bindings if one.exchange in self._by_exchange})
+        return self._first.watch.missing({one.queue for one in bindings if one.exchange in self._by_exchange})
 
     @property
     def _all(self) -> list[Publisher]:

@@ -87,6 +87,11 @@ class RabbitBus(Service):
         return self._publishers.ready
 
     @property
+    def trouble(self) -> str:
+        """See IBus."""
+        return self._publishers.unrouted
+
+    @property
     def status(self) -> str:
         """One sentence for each connection, with the broker's reason where one is not well; each reason once."""
         said = [trouble] if (trouble := self._publishers.trouble) else []

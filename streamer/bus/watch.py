@@ -72,16 +72,14 @@ class Watch:
     _looking: Deferred[None] | None = None
     _seen: dict[str, Seen] = attrs.field(factory=dict)
 
-    def trouble(self, needed: Collection[str]) -> str:
-        """What whoever publishes to some queues would miss, as a sentence; empty where nothing is.
+    def missing(self, needed: Collection[str]) -> str:
+        """Which of the queues that whoever publishes needs are not there, as a sentence; empty where all are."""
+        missing = [queue for queue, seen in self._seen.items() if seen.missing and queue in needed]
+        return f"there is no queue {', '.join(missing)}: what is meant for it finds none" if missing else ""
 
-        Args:
-            needed: those queues; nobody is troubled who publishes to none.
-        """
-        if not needed:
-            return ""
-        if missing := [queue for queue, seen in self._seen.items() if seen.missing and queue in needed]:
-            return f"there is no queue {', '.join(missing)}: what is meant for it finds none"
+    @property
+    def unrouted(self) -> str:
+        """What finds no queue, whoever publishes it, as a sentence; empty where nothing does."""
         unrouted = self._seen.get(UNROUTED, Seen())
         if self._clock.seconds() - unrouted.grew <= FRESH:
             return f"messages find no queue; {unrouted.messages} wait in {UNROUTED}"
@@ -142,7 +140,7 @@ class Watch:
             self._metrics.add(BUS_UNROUTED, ABSENT, by=more)
         seen.told = min(seen.told, depth.messages)
         if not depth.messages:
-            seen.said = -math.inf
+            seen.said = seen.grew = -math.inf
         telling = depth.messages > seen.told or depth.messages >= FULL * ALARM_AT.get(queue, math.inf)
         if queue in ALARMING and telling and now - seen.said >= TELL_EVERY:
             seen.told, seen.said = depth.messages, now

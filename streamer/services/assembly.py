@@ -129,7 +129,8 @@ ROLES: dict[str, Callable[[Settings, IBus, Process], Any]] = {
 
 def _views(bus: IBus, parts: dict[str, Any], whole: Staged) -> tuple[Status, Troubles]:
     def troubles() -> list[str]:
-        found = [] if bus.ready else [f"bus: {bus.status}"]
+        said = bus.trouble if bus.ready else bus.status
+        found = [f"bus: {said}"] if said else []
         found += [trouble for part in parts.values() for trouble in part.troubles()]
         # A stop goes through the parts one after the other; those whose turn has not come know nothing of it.
         return found or ([] if whole.running else ["process: stopping"])

@@ -24,7 +24,7 @@ from tests.processes import Program, free_ports, get, simulate_x
 ROLES = ("streamer", "enrich", "relay")
 NOTICED_WITHIN = 40.0  # seconds until a broker that says nothing any more is told of
 BACK_WITHIN = 90.0  # seconds; the back-off between two attempts grows to 30 s
-SOON = 20.0  # seconds until a deleted queue is noticed, or declared again
+SOON = 20.0  # seconds until who consumes from a queue has heard that it is deleted, or until one is empty
 
 
 @attrs.define
@@ -157,17 +157,17 @@ def test_permissions_revoked(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("queue", "role", "who"), [(topology.ENRICH, "enrich", "work"), (topology.LOG, "relay", "log")]
+    ("queue", "role", "connection"),
+    [(topology.ENRICH, "enrich", f'role="work {topology.ENRICH}"'), (topology.LOG, "relay", 'role="log"')],
 )
-def test_queue_deleted(house: House, queue: str, role: str, who: str) -> None:
+def test_queue_deleted(house: House, queue: str, role: str, connection: str) -> None:
     """Who works or reads a deleted queue ends its connection over it, declares it again, and all are ready."""
-    who = f'role="{who}' if who == "log" else f'role="{who} {queue}"'
+    program = house.programs[role]
     with house.quiet():
-        before = house.total(role, "bus_endings_total", who)
+        before = house.total(role, "bus_endings_total", connection)
         house.node.rabbitmqctl("delete_queue", "--vhost", house.vhost, queue)
-        noticed = house.programs[role]
-        noticed.until(lambda: house.total(role, "bus_endings_total", who) > before, "end of its connection", SOON)
-        noticed.until(lambda: queue in house.depths(), f"queue {queue}", SOON)
+        program.until(lambda: house.total(role, "bus_endings_total", connection) > before, "end of it", SOON)
+        program.until(lambda: queue in house.depths(), f"queue {queue}", BACK_WITHIN)
     house.ready()
 
 

@@ -99,20 +99,22 @@ class WatchTests(SynchronousTestCase):
         self.depths[UNROUTED] = (5, 0)
         self.watch.begin(self.connection)
         self.clock.advance(LOOK_AFTER)
-        self.assertEqual(
-            (self.watch.trouble([ENRICH]), self.metrics.total(BUS_UNROUTED)), ("", 0)
-        )  # they may be from long ago
+        self.assertEqual((self.watch.unrouted, self.metrics.total(BUS_UNROUTED)), ("", 0))  # they may be from long ago
         self.depths[UNROUTED] = (8, 0)
         self.clock.advance(LOOK_EVERY)
-        self.assertIn("8 wait in streamer.unrouted", self.watch.trouble([ENRICH]))
+        self.assertIn("8 wait in streamer.unrouted", self.watch.unrouted)
         self.assertEqual(self.metrics.total(BUS_UNROUTED), 3)
         self.clock.pump([LOOK_EVERY] * 5)
-        self.assertEqual(self.watch.trouble([ENRICH]), "")
+        self.assertEqual(self.watch.unrouted, "")
+        for count, troubled in ((9, True), (0, False)):
+            self.depths[UNROUTED] = (count, 0)
+            self.clock.advance(LOOK_EVERY)
+            self.assertEqual(bool(self.watch.unrouted), troubled)
         self.depths[UNROUTED] = (UNROUTED_LIMIT, 0)
         with capturedLogs() as events:
             self.clock.pump([LOOK_EVERY] * int(2.5 * TELL_EVERY / LOOK_EVERY))
-        self.assertIn("is full", self.watch.trouble([ENRICH]))
-        self.assertEqual(len(events), 2)  # again and again, though it grows no more
+        self.assertIn("is full", self.watch.unrouted)
+        self.assertEqual(len(events), 3)  # again and again, though it grows no more
         self.end()
 
     def test_missed(self) -> None:
@@ -124,10 +126,10 @@ class WatchTests(SynchronousTestCase):
         self.watch.begin(self.connection)
         self.clock.pump([LOOK_AFTER, LOOK_EVERY, LOOK_EVERY])
         self.assertEqual(gone, [ENRICH])
-        self.assertIn("there is no queue streamer.enrich", self.watch.trouble([ENRICH]))
+        self.assertIn("there is no queue streamer.enrich", self.watch.missing([ENRICH]))
         REPLIES[spec.Queue.Declare] = back
         self.clock.advance(LOOK_EVERY)
-        self.assertEqual(self.watch.trouble([ENRICH]), "")
+        self.assertEqual(self.watch.missing([ENRICH]), "")
         self.end()
 
     def test_not_ours(self) -> None:
@@ -135,7 +137,7 @@ class WatchTests(SynchronousTestCase):
         self.patch_reply(lambda method: spec.Channel.Close(403, "ACCESS_REFUSED - access to queue", 50, 10))
         self.watch.begin(self.connection)
         self.clock.pump([LOOK_AFTER, LOOK_EVERY])
-        self.assertEqual((self.watch.trouble([ENRICH]), self.seen), ("", []))
+        self.assertEqual((self.watch.missing([ENRICH]), self.seen), ("", []))
         self.end()
 
     def test_no_answer(self) -> None:
