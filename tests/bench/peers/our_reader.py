@@ -38,7 +38,6 @@ class Nowhere(Service):
     ready = True
     durable = False  # as much as to say: spool nothing for it
     trouble = ""
-    trouble = ""
     status = "takes everything"
     window = 1000
 
