@@ -127,17 +127,21 @@ async def bus_stop_in_flow(kit: Kit) -> None:
     bus, two = await kit.bus(), Notes()
     one: list[str] = []
     ended: list[str] = []
+    stopping: list[Deferred[None]] = []
 
     async def slowly(delivery: Delivery) -> Decision:
         one.append(delivery.message.message_id)
         await deferLater(kit.clock, 0.005)
+        while len(one) >= 50 and not stopping:  # however slow whoever stops it is
+            await deferLater(kit.clock, 0.005)
         ended.append(delivery.message.message_id)
         return Decision.ACK
 
     await kit.working(bus, topology.ENRICH, slowly, prefetch=20)
     await all_taken(bus, map(raw, range(300)))
     await kit.until(lambda: len(one) >= 50, "it is in the middle of it")
-    await bus.stopService()
+    stopping.append(bus.stopService())
+    await stopping[0]
     begun = len(one)
     assert sorted(ended) == sorted(one)
     await kit.pause(0.1)
