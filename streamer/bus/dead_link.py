@@ -3,25 +3,32 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
 
 from streamer.bus import deadline
 from streamer.bus.address import Address
-from streamer.bus.driver import ChannelRefused, ConnectionLost, Driver, IChannel, IConnection, Login, Loss
+from streamer.bus.driver import (
+    ACCESS_REFUSED,
+    NOT_FOUND,
+    ChannelRefused,
+    ConnectionLost,
+    Driver,
+    IChannel,
+    IConnection,
+    Loss,
+    reached,
+)
+from streamer.bus.logins import login_of
 from streamer.bus.permissions import USERS
 from streamer.bus.refusals import Doing, advice
 from streamer.errors import BusError
 
 OPEN_LIMIT = 10.0  # seconds to reach the broker, all hosts together
-HEARTBEAT = 15  # seconds
-ACCESS_REFUSED, NOT_FOUND = 403, 404  # AMQP reply codes
 OPERATOR = "streamer-operator"  # of permissions.USERS, made for this
 
 
@@ -70,20 +77,9 @@ async def reach(
 
 
 async def _open(queue: str, address: Address, endpoint: Any, driver: Driver, clock: IReactorTime) -> Link:
-    login = Login(
-        vhost=address.vhost,
-        user=address.user,
-        password=address.password,
-        external=address.external,
-        heartbeat=HEARTBEAT,
-        name=f"streamer dead {queue}",
-        version=importlib.metadata.version("streamer"),
-    )
-    connection: Any = IConnection(driver(login, clock))
-    factory = Factory.forProtocol(lambda: connection)
-    factory.noisy = False
+    connection: Any = IConnection(driver(login_of(address, f"streamer dead {queue}"), clock))
     try:
-        await endpoint.connect(factory)
+        await reached(endpoint, connection)
         await connection.opened
         # Asked aside, for on the channel itself a refusal would be the end of the connection.
         aside = await connection.aside()

@@ -16,10 +16,14 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
 from zope.interface import Attribute, Interface
 
 from streamer.bus.deliveries import Consumer
 from streamer.errors import BusError
+
+# AMQP reply codes that the house acts on.
+ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED = 403, 404, 406
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -136,6 +140,14 @@ class IConnection(Interface):
 
     def abort(loss: Loss) -> None:
         """Cut the connection now."""
+
+
+def reached(endpoint: Any, connection: Any) -> Deferred[Any]:
+    """Connect an IConnection by an endpoint; we tell of connections ourselves, so its factory is quiet."""
+    factory = Factory.forProtocol(lambda: connection)
+    factory.noisy = False
+    connecting: Deferred[Any] = endpoint.connect(factory)
+    return connecting
 
 
 Connect = Callable[[str], Any]  # a role's name → an IConnection, not yet connected

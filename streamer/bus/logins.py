@@ -1,13 +1,31 @@
 # -*- test-case-name: tests.unit.test_bus_role -*-
-"""What a broker must offer for us to log in; for every driver."""
+"""Who we are to a broker, and what it must offer for us to log in; for every driver."""
 
 from __future__ import annotations
 
+import importlib.metadata
+
+from streamer.bus.address import Address
+from streamer.bus.driver import Login
 from streamer.errors import BusError
 
+HEARTBEAT = 15  # seconds; silence is told of after 12 to 15 s, and given up after 24 to 27 (`pulse`)
 EXTERNAL = "EXTERNAL"
 LEAST_FRAME_MAX = 8192  # bytes; a client's least since RabbitMQ 4.1 (https://www.rabbitmq.com/release-information)
 PLUGIN = "rabbitmq_auth_mechanism_ssl"  # https://github.com/rabbitmq/rabbitmq-server/tree/main/deps
+
+
+def login_of(address: Address, name: str) -> Login:
+    """The login that an address stands for; the broker shows the connection by that name."""
+    return Login(
+        vhost=address.vhost,
+        user=address.user,
+        password=address.password,
+        external=address.external,
+        heartbeat=HEARTBEAT,
+        name=name,
+        version=importlib.metadata.version("streamer"),
+    )
 
 
 def unknown(wanted: str, offered: bytes | str) -> BusError:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import random
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +15,9 @@ from zope.interface import implementer
 from streamer.bus import topology
 from streamer.bus.address import Address
 from streamer.bus.crew import Crew
-from streamer.bus.driver import Driver, Login
+from streamer.bus.driver import Driver
 from streamer.bus.lanes import Lanes
+from streamer.bus.logins import login_of
 from streamer.bus.publisher import WINDOW
 from streamer.bus.publishers import Publishers
 from streamer.bus.reader import Reader
@@ -28,8 +28,6 @@ from streamer.interfaces import Handler, IBus, ILog, IWork, Offset, Receiver
 from streamer.message import Message
 from streamer.metrics import Metrics
 from streamer.policy.delivery import retry_delay
-
-HEARTBEAT = 15  # seconds; a dead peer is noticed after 20 to 40 s
 
 
 @implementer(IBus)
@@ -153,13 +151,4 @@ class RabbitBus(Service):
         Service.stopService(self)
 
     def _connect(self, role: str) -> Any:
-        login = Login(
-            vhost=self._address.vhost,
-            user=self._address.user,
-            password=self._address.password,
-            external=self._address.external,
-            heartbeat=HEARTBEAT,
-            name=f"{self._client} {role}",
-            version=importlib.metadata.version("streamer"),
-        )
-        return self._driver(login, self._broker.clock)
+        return self._driver(login_of(self._address, f"{self._client} {role}"), self._broker.clock)

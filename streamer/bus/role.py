@@ -16,13 +16,12 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer.bus import deadline, versions
-from streamer.bus.driver import ChannelRefused, Connect, IChannel, IConnection, Loss
+from streamer.bus.driver import ACCESS_REFUSED, ChannelRefused, Connect, IChannel, IConnection, Loss, reached
 from streamer.bus.hosts import Hosts
 from streamer.bus.pulse import Pulse
 from streamer.bus.refusals import Doing, advice
@@ -32,7 +31,6 @@ from streamer.errors import BusError
 from streamer.metrics import BUS_BLOCKED, BUS_CONNECTED, BUS_ENDINGS, Metrics
 from streamer.policy.delivery import STEADY_AFTER, Reconnect
 
-ACCESS_REFUSED = 403  # AMQP reply code
 EXPLAINED = 16  # kinds of losses that the log was told how to mend, and which are remembered
 NEXT, AFTER = " to connect to ", " after: "  # in the status of a role that waits: which host, and the loss
 
@@ -182,9 +180,7 @@ class Role:
         clock = self._broker.clock
         try:
             self._become(State.CONNECTING, f" to {host}")
-            factory = Factory.forProtocol(lambda: connection)
-            factory.noisy = False  # we tell of connections ourselves
-            await deadline.within(clock, patience, endpoint.connect(factory), f"connect to {host}")
+            await deadline.within(clock, patience, reached(endpoint, connection), f"connect to {host}")
             self._become(State.OPENING, f" at {host}")
             await deadline.within(
                 clock, deadline.HANDSHAKE, connection.opened, f"the login at {host}, which hangs, or is no broker"

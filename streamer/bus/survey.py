@@ -16,12 +16,11 @@ from collections.abc import Mapping
 import msgspec
 
 from streamer.bus import shards, topology
-from streamer.bus.driver import ChannelRefused, Depth, IConnection
+from streamer.bus.driver import ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ChannelRefused, Depth, IConnection
 from streamer.bus.topology import Declare, Layout, declares
 from streamer.bus.versions import Version, passive_needs
 from streamer.bus.visit import Questions
 
-REFUSED, NOT_FOUND, DIFFERS = 403, 404, 406  # AMQP reply codes
 _NONE = re.compile(r"NOT_FOUND - no (?:queue|exchange) ")
 
 
@@ -134,7 +133,7 @@ async def _look(questions: Questions, kind: str, name: str, version: Version | N
     except ChannelRefused as refused:
         # A queue whose node is down is "not found" as well, in other words.
         missing = refused.code == NOT_FOUND and _NONE.search(str(refused)) is not None
-        why = f"{passive_needs(version)}: {refused}" if refused.code == REFUSED else str(refused)
+        why = f"{passive_needs(version)}: {refused}" if refused.code == ACCESS_REFUSED else str(refused)
         return Found(
             kind=kind,
             name=name,
@@ -154,7 +153,7 @@ async def _how(questions: Questions, bare: Declare, full: Declare) -> tuple[Decl
         try:
             await questions.declare(declare.method, declare.keywords)
         except ChannelRefused as refused:
-            if refused.code != DIFFERS:
+            if refused.code != PRECONDITION_FAILED:
                 return Declared.UNKNOWN, str(refused)
             said = str(refused)
         else:

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
 
 from streamer.bus import deadline
-from streamer.bus.driver import ChannelRefused, ConnectionLost, IChannel, IConnection, Loss
+from streamer.bus.driver import ChannelRefused, ConnectionLost, IChannel, IConnection, Loss, reached
 from streamer.bus.refusals import Doing, advice
 from streamer.errors import BusError
 
@@ -89,9 +88,7 @@ async def _run(errand: Callable[[IConnection], Awaitable[T]], connection: IConne
 
 
 async def _open(host: str, endpoint: Any, connection: Any, clock: IReactorTime) -> None:
-    factory = Factory.forProtocol(lambda: connection)
-    factory.noisy = False
-    await deadline.within(clock, deadline.CONNECT, endpoint.connect(factory), f"connect to {host}")
+    await deadline.within(clock, deadline.CONNECT, reached(endpoint, connection), f"connect to {host}")
     await deadline.within(clock, deadline.HANDSHAKE, connection.opened, f"the login at {host}")
 
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer.bus import deadline
-from streamer.bus.driver import ChannelRefused, Depth, IChannel, IConnection
+from streamer.bus.driver import NOT_FOUND, ChannelRefused, Depth, IChannel, IConnection
 from streamer.bus.topology import DEAD, DEAD_LIMIT, UNROUTED, UNROUTED_LIMIT
 from streamer.errors import BusError
 from streamer.message import ABSENT
@@ -31,7 +31,6 @@ LOOK_EVERY = 15.0  # seconds
 TELL_EVERY = 300.0  # seconds between two words about one queue at least
 FRESH = 60.0  # seconds that messages which found no queue count as present trouble
 FULL = 0.9  # of a queue's limit; whatever it drops from there on cannot be seen by its length
-NOT_FOUND = 404  # AMQP reply code
 ALARMING = {
     UNROUTED: "no binding wants them; compare the bindings with `streamer topology check`",
     DEAD: "no worker could do them; see `streamer dead list`",

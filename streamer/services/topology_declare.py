@@ -17,9 +17,8 @@ import msgspec
 
 from streamer.bus import topology
 from streamer.bus.definitions import policies
-from streamer.bus.driver import ChannelRefused, IConnection
+from streamer.bus.driver import PRECONDITION_FAILED, ChannelRefused, IConnection
 from streamer.bus.permissions import NOTHING, USERS
-from streamer.bus.survey import DIFFERS
 from streamer.bus.topology import Declare, Layout, declares
 from streamer.bus.visit import Questions
 from streamer.services.topology_management import Management, Refused, Request, path
@@ -229,7 +228,7 @@ class Declaring:
             except ChannelRefused as refused:
                 good = False
                 reason = str(refused).rstrip(".")
-                told = differs(reason) if refused.code == DIFFERS else lacking(reason)
+                told = differs(reason) if refused.code == PRECONDITION_FAILED else lacking(reason)
                 self._say(f"{describe(declare)}: REFUSED: {reason}{told}")
             else:
                 self._say(f"{describe(declare)}: done")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -19,7 +18,6 @@ from streamer.errors import EXIT_CONFIGURATION, BusError, ConfigurationError
 from streamer.secrets import resolve
 
 CONFIGURATION = "conf/streamer.toml"
-HEARTBEAT = 15  # seconds
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -44,21 +42,12 @@ def visit(ctx: click.Context, target: Target, errand: Callable[[Any], Any]) -> A
         foreground = Foreground(reactor, sys.stdout.buffer)
     from twisted.internet.defer import Deferred
 
-    from streamer.bus.driver import Login
+    from streamer.bus.logins import login_of
 
     address, clock, found = target.address, foreground.reactor, []
 
     def connect() -> Any:
-        login = Login(
-            vhost=address.vhost,
-            user=address.user,
-            password=address.password,
-            external=address.external,
-            heartbeat=HEARTBEAT,
-            name="streamer topology",
-            version=version("streamer"),
-        )
-        return driver(login, clock)
+        return driver(login_of(address, "streamer topology"), clock)
 
     async def checked(connection: Any) -> Any:
         refusal = versions.refusal(connection.server)

@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from streamer.bus import rabbitmq, topology
+from streamer.bus import logins, topology
 from streamer.bus.address import Address
 from streamer.bus.rabbitmq import RabbitBus
 from streamer.message import Decision, Delivery
@@ -271,7 +271,7 @@ async def test_fake_broker(place: Place) -> None:
 @pytest_twisted.ensureDeferred
 async def test_hung(place: Place, rabbit_node: RabbitNode, rabbit_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that hangs, with its TCP alive, is called silent before it is given up; going on, it is ready again."""
-    monkeypatch.setattr(rabbitmq, "HEARTBEAT", 5)
+    monkeypatch.setattr(logins, "HEARTBEAT", 5)
     bus = place.bus(rabbit_url)
     log = bus.log(0, lambda entry: None)
     await place.until(bus, "log: connected")

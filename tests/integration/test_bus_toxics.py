@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
-from streamer.bus import deadline, rabbitmq, topology
+from streamer.bus import deadline, logins, topology
 from streamer.bus.address import Address, Host
 from streamer.bus.connection import connect as connect_by_pika
 from streamer.bus.driver import Driver
@@ -299,7 +299,7 @@ async def test_half_closed(scene: Scene) -> None:
 @pytest_twisted.ensureDeferred
 async def test_silent_peers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that hangs, or is gone, with bytes unsent or without, is noticed, and all wait until it is back."""
-    monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
+    monkeypatch.setattr(logins, "HEARTBEAT", 1)
     monkeypatch.setattr(deadline, "HANDSHAKE", 1.0)
     monkeypatch.setattr(deadline, "CLOSE", 1.0)
     shared, logs = Ledger(), list[list[Entry]]()
