@@ -194,7 +194,7 @@ class IWork(ISubscription):
         "bool: the queue has handed it something since it connected; at a queue with a single active worker, it is it."
     )
     workers = Attribute(
-        "int: how many work the queue; 0 where that is not known. RabbitMQ counts one where a single one is active."
+        "int: how many work the queue; 0 where that is not known, as with RabbitMQ of an ordered queue."
     )
 
 

@@ -105,7 +105,8 @@ class Worker:
         self._channel, self._acks = channel, acks
         await channel.prefetch(self._prefetch)
         self._consumer = await channel.consume(partial(self._delivered, acks, channel), self._queue, {})
-        self._watch.begin(connection)
+        if self._lanes is None:  # where one worker is active at a time the broker counts no more than that one
+            self._watch.begin(connection)
 
     def _changed(self) -> None:
         if self.role.connection is None and self._acks is not None:
