@@ -79,6 +79,9 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
         thread: id of the conversation.
         places: candidates, best first.
         geo: filled by the `geo` hydrator.
+        action: what was done, of activities that are no posts, as the upstream calls it: edit, push, release, entry.
+        scope: where it was done: a wiki, a repository, the host of a feed.
+        title: of the page, the release, the entry; `text` sums up what was done to it.
     """
 
     item: Item
@@ -98,3 +101,6 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     geo: Geo | None = None
     sensitive: bool | None = None
     people: tuple[Author, ...] = ()
+    action: str | None = None
+    scope: str | None = None
+    title: str | None = None

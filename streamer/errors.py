@@ -62,6 +62,10 @@ class MessageRefused(BusError):
     """The message itself can never be carried; publishing it again is pointless. Count it and drop it."""
 
 
+class SourceTaken(StreamerError):
+    """Another process follows this source, wherever it runs. The text says how to find it; stop one of the two."""
+
+
 class ControlRefused(StreamerError):
     """An operator's request cannot be carried out; the text says why and how to mend it.
 

@@ -8,7 +8,7 @@ reactor's thread. Times called `now` are seconds since the epoch (float), those 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from streamer.activity import Activity
+from streamer.asks import Ask
 from streamer.message import Decision, Delivery, Entry, Event, Item, Message
-from streamer.upstream import Ending, Prepared, Request, Response, Resume, Undelivered, Warned
+from streamer.upstream import Ending, Mark, Missed, Prepared, Request, Response, Resume, Undelivered, Warned
 
 Handler = Callable[[Delivery], Awaitable[Decision]]
 Receiver = Callable[[Entry], None]
@@ -34,7 +35,7 @@ LAST = Offset(-1)
 
 
 # What one frame means: something to publish, the end of this connection, or a word about it.
-Outcome = Item | Ending | Undelivered | Warned
+Outcome = Item | Ending | Undelivered | Warned | Missed | Mark
 Preparation = Generator[Request, Response, Ending | Prepared]
 Frame = Any  # bytes; from an SSE framer `wire.sse.Sent`
 
@@ -57,7 +58,7 @@ class IFramer(Interface):
         """The stream is at its end. Returns the bytes of an unfinished frame, for the log; b"" if none."""
 
     skipped = Attribute("int: frames dropped so far because they were longer than the limit.")
-    pending = Attribute("bool: the beginning of a frame is held; else the stream is between two of them.")
+    pending = Attribute("bool: the beginning of a frame is held.")
 
 
 class ISource(Interface):
@@ -69,7 +70,7 @@ class ISource(Interface):
 
     name = Attribute("str: the configured name.")
     profile = Attribute("str: name of the back-off profile in `policy.backoff.PROFILES`.")
-    stall_after = Attribute("float: seconds without a byte after which the connection is dead.")
+    stall_after = Attribute("float: seconds without a byte after which the connection is dead; `inf` for never.")
     credential = Attribute("str: opaque; equal for sources whose connects the upstream counts together.")
     lane = Attribute("str: opaque; two sources with the same lane would cut each other off, so they are refused.")
     predicates = Attribute("msgspec.Struct of `ISourceType.predicates`: what is asked for; None without any.")
@@ -95,15 +96,15 @@ class ISource(Interface):
             From the generator: what was changed, an `Ending` where connecting would be pointless.
         """
 
-    def request(resume: Resume | None, now_ms: int) -> Request:
-        """The stream's request.
+    def request(resume: Resume | None, now_ms: int) -> Ask:
+        """What to ask for: one stream, or another value of `asks`.
 
         Args:
             resume: where this source got to; None where nothing is known, then all that can be had is asked for.
         """
 
-    def recovery(from_ms: int, to_ms: int) -> Request | None:
-        """A request whose answer repeats what was posted in a span of the past, and ends; None where none does."""
+    def recovery(from_ms: int, to_ms: int, cursor: str | None) -> Ask | None:
+        """What repeats a span of the past, and ends; `cursor` is the last before it. None where nothing does."""
 
     def refusal(response: Response) -> Ending:
         """Classify an answer other than 200 to the stream's request, or to one of `prepare`."""
@@ -212,46 +213,6 @@ class ILog(ISubscription):
         """Undo `pause`."""
 
 
-class IControl(Interface):
-    """What an operator may do to the sources of a running streamer; behind the admin endpoint.
-
-    Each verb may be used in every state and any number of times. Sources are given by name; none means all of them.
-    All of them raise ControlRefused for a name that is not followed here.
-    """
-
-    def update(names: Sequence[str]) -> None:
-        """Bring what is wanted into force: start what is stopped, make a new connection where one is needed.
-
-        A new connection comes after the delay of `policy.restart`; see there.
-        """
-
-    def stop(names: Sequence[str]) -> Deferred[None]:
-        """Hang up and stay away until `start` or `update`; fires when every connection is gone."""
-
-    def start(names: Sequence[str]) -> None:
-        """Follow again; nothing happens to a source that is not stopped."""
-
-    def standing(names: Sequence[str]) -> Mapping[str, Any]:
-        """A row a source: its state and numbers, as JSON has them."""
-
-    def predicates(names: Sequence[str]) -> Mapping[str, Any]:
-        """A row a source: its predicates, wanted and live, as JSON has them."""
-
-    def put_predicates(name: str, body: bytes, dry_run: bool) -> Deferred[Mapping[str, Any]]:
-        """Want other predicates.
-
-        Args:
-            body: JSON, in the form of `[sources.<name>.predicates]`.
-            dry_run: change nothing, only say what would be done.
-
-        Returns:
-            The source's row of `predicates`, with what was changed.
-
-        Raises:
-            ControlRefused: (through the Deferred) they are not understood, or the upstream would refuse them.
-        """
-
-
 class IBus(IService):
     """The bus. Three verbs and no others; it is a service, and works from its start to its stop.
 
@@ -273,6 +234,8 @@ class IBus(IService):
         """
 
     durable = Attribute("bool: what was published outlives this process.")
+
+    locks = Attribute("ILocks: sees to it that a source is followed by one process only; see `operating`.")
 
     window = Attribute("int: unconfirmed messages beyond which a publisher should wait for a Deferred to fire.")
 

@@ -62,7 +62,7 @@ class EnrichSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     hydrators: tuple[str, ...] = ("entities", "author", "geo")
-    events: tuple[str, ...] = ("post", "geo", "notice", "delete", "scrub", "gap")
+    events: tuple[str, ...] = ("post", "geo", "notice", "delete", "scrub", "change", "gap")
     prefetch: Annotated[int, Meta(ge=1, le=65535)] = 256
     time_limit: Seconds = 2.0
     shards: Annotated[int, Meta(ge=0, le=64)] = 0

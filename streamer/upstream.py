@@ -74,10 +74,15 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What `ISource.prepare` changed on the server, or would have: predicates as the operator writes them."""
+    """What `ISource.prepare` changed on the server, or would have: predicates as the operator writes them.
+
+    Args:
+        say: text messages that bring it into force on a websocket that is open.
+    """
 
     added: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    say: tuple[str, ...] = ()
 
 
 class Undelivered(msgspec.Struct, frozen=True):
@@ -94,3 +99,17 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
 
     detail: str
     percent: float | None = None
+
+
+class Missed(msgspec.Struct, frozen=True, kw_only=True):
+    """The source sees that something was posted in this span, ms since the epoch, which it did not get and cannot."""
+
+    start: int
+    end: int
+    cause: str = "overflow"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where to go on after the items so far: a cursor for sources whose items have none of their own."""
+
+    cursor: str

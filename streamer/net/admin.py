@@ -20,10 +20,10 @@ from twisted.web.http import NOT_ALLOWED, NOT_FOUND, SERVICE_UNAVAILABLE, HTTPCh
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from streamer.interfaces import IControl
 from streamer.metrics import Metric, Metrics
 from streamer.net.assets import whole
 from streamer.net.control import BODY_LIMIT, control_pages
+from streamer.operating import IControl
 from streamer.policy.histogram import SUM, cumulative
 from streamer.secrets import Secret
 

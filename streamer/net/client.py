@@ -8,8 +8,9 @@ but loopback addresses when the source was built (`policy.transport`).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+from typing import Protocol as Shape
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -22,9 +23,10 @@ from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
+from streamer.asks import Ask
 from streamer.errors import DecodeError
 from streamer.upstream import Request, Response
 
@@ -33,6 +35,23 @@ ANSWER_TIMEOUT = 30.0  # seconds from sending a request to the end of a short an
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})  # values of Content-Encoding
 HEADERS_LIMIT = 256_000  # bytes of an answer before its body; Twisted limits each line, and not how many there are
 ANSWER_LIMIT = 5_000_000  # bytes of a short answer; a thousand rules of two thousand characters
+
+
+class Answer(Shape):
+    """The head of an answer, and the way to its body; an `IResponse` is one."""
+
+    code: int
+    headers: Headers
+
+    def deliverBody(self, protocol: Any) -> None:
+        """Let a `stream.StreamBody`, or a protocol like it, have what comes."""
+
+
+class Way(Shape):
+    """Carries out one kind of `asks.Ask`."""
+
+    async def open(self, ask: Any, client: UpstreamClient) -> Opened:
+        """As `UpstreamClient.open`; a refusal is an `Opened` with another code than 200, or an exception."""
 
 
 Connected = Callable[[Any], None]  # told the transport of a new connection
@@ -112,10 +131,14 @@ class Opened:
     """An answer whose body has not been touched, and the way to be rid of its connection.
 
     Agent's own transports only close politely: a TLS peer that went away would hold the socket for ever.
+
+    Args:
+        say: sends a text message, on a websocket.
     """
 
-    answer: IResponse
+    answer: Answer
     _transports: list[Any]
+    say: Callable[[str], None] | None = None
 
     def abort(self) -> None:
         """Drop the connection now, without waiting for the peer."""
@@ -131,11 +154,13 @@ class UpstreamClient:
         agents: see `agents`; tests give connections in memory.
         clock: for time-outs.
         user_agent: what upstreams see.
+        ways: how to carry out what is no `Request`, by type; see `net.ways`.
     """
 
     agents: AgentMaker
     clock: IReactorTime
     user_agent: str
+    ways: Mapping[type, Way] = attrs.field(factory=dict)
 
     async def fetch(self, request: Request) -> Response:
         """Make a short request and read the whole answer.
@@ -146,8 +171,10 @@ class UpstreamClient:
         """
         return await self.read(await self.open(request))
 
-    async def open(self, request: Request) -> Opened:
+    async def open(self, request: Ask) -> Opened:
         """Make a request and return when the answer's headers are in; its body has not been touched.
+
+        Whatever is no HTTP request is opened by its own way, and looks the same from here on.
 
         The URL, ASCII, goes out as it stands, for that is what a source may have signed. Compression is neither asked
         for nor undone: whether a stream is compressed is its source's choice, and `wire.gunzip` unpacks it piecewise.
@@ -156,6 +183,8 @@ class UpstreamClient:
             DecodeError: the answer's headers are longer than `HEADERS_LIMIT`.
             Exception: whatever Twisted's web client raises; see `net.failures`.
         """
+        if not isinstance(request, Request):
+            return await self.ways[type(request)].open(request, self)
         transports: list[Any] = []
         body = None if request.body is None else _Body(request.body)
         asked: Deferred[Any] = self.agents(transports.append).request(
@@ -205,7 +234,7 @@ def _unpacked(content: bytes) -> bytes:
         return content
 
 
-def _headers(answer: IResponse) -> list[tuple[bytes, list[bytes]]]:
+def _headers(answer: Answer) -> list[tuple[bytes, list[bytes]]]:
     return [(name, list(values)) for name, values in answer.headers.getAllRawHeaders()]
 
 

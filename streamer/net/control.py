@@ -31,8 +31,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from streamer.errors import ControlRefused
-from streamer.interfaces import IControl
 from streamer.net.permission import Permission
+from streamer.operating import IControl
 from streamer.secrets import Secret
 
 BODY_LIMIT = 1_000_000  # bytes of predicates

@@ -12,7 +12,7 @@ from twisted.web.http import PotentialDataLoss
 
 from streamer.errors import DecodeError
 from streamer.policy import backoff
-from streamer.upstream import Ending, brief
+from streamer.upstream import Ending, Response, brief
 
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 _NETWORK = (
@@ -29,6 +29,22 @@ _NETWORK = (
 )
 
 
+class Over(Exception):
+    """What was asked for is over, and whoever carried it out knows why."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.detail)
+        self.ending = ending
+
+
+class Refused(Exception):
+    """The upstream ended it in words that only the source understands: see `ISource.refusal`."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"{response.status} {response.body[:200]!r}")
+        self.response = response
+
+
 def ending(failure: Failure, doing: str) -> Ending:
     """Classify a failure.
 
@@ -36,6 +52,8 @@ def ending(failure: Failure, doing: str) -> Ending:
         doing: what was being done, for the sentence: "while connecting".
     """
     inner = _innermost(failure)
+    if isinstance(inner, Over):
+        return inner.ending
     if isinstance(inner, ResponseDone | PotentialDataLoss | error.ConnectionDone):
         whole = isinstance(inner, ResponseDone)
         return Ending(cause=backoff.NETWORK, detail=f"the upstream closed the connection {doing}", whole=whole)

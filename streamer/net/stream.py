@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.unit.test_services_follower -*-
-"""An endless HTTP body as a protocol.
+"""What an upstream sends, as a protocol: an endless HTTP body, or frames that come whole.
 
 It translates and no more: bytes go to `on_bytes`, the end to `on_end`. Who is listening frames them and decides
 about stalls, errors and pausing.
@@ -9,25 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from typing import Protocol as Shape
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+
+
+class Taker(Shape):
+    """Who takes the items; asked by those who owe somebody an answer."""
+
+    @property
+    def unwilling(self) -> str:
+        """Why nothing should be brought now, as a sentence; empty where it may."""
+
+    def settled(self) -> Deferred[None]:
+        """Fires when the bus has all that was taken so far; may be cancelled."""
 
 
 class StreamBody(Protocol):
     """The body of one stream.
 
     Args:
-        on_bytes: called with each piece of the body as it comes.
+        on_bytes: called with each piece of the body as it comes; with a sequence of frames where they come whole.
         on_end: called once, when the connection is gone, unless we closed it ourselves.
+        taker: None where nobody asks.
     """
 
-    def __init__(self, on_bytes: Callable[[bytes], None], on_end: Callable[[Failure], None]) -> None:
+    def __init__(
+        self, on_bytes: Callable[[Any], None], on_end: Callable[[Failure], None], taker: Taker | None = None
+    ) -> None:
         self._on_bytes = on_bytes
         self._on_end = on_end
         self._closed = False
+        self.taker = taker
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: Any) -> None:
         if not self._closed:
             self._on_bytes(data)
 

@@ -29,6 +29,8 @@ DISCONNECT = "disconnect"
 SLOW = "slow"
 STALL = "stall"
 UNEXPECTED = "unexpected"
+GONE = "gone"
+FINISHED = "finished"
 
 RETRY_AFTER_LIMIT = 3600.0  # seconds; an upstream that asks for longer is asked again once an hour
 JITTER = 0.12  # share of a delay by which it may be shorter or longer; keeps many clients from marching in step
@@ -100,12 +102,27 @@ CAUSES: Mapping[str, Row] = {
     STALL: Row(linear(0.25, 16), at_once=True),
     # Our own mistake, 0.25 to 16 s: never hammer an upstream with it.
     UNEXPECTED: Row(doubling(0.25, 16), alarm=True),
+    # 410: it was there and will not come back, so asking again is of no use to anybody:
+    # https://www.rfc-editor.org/rfc/rfc9110#section-15.5.11
+    GONE: Row(None, alarm=True),
+    # A recording that was played to its end.
+    FINISHED: Row(None),
 }
 
 PROFILES: Mapping[str, Mapping[str, Row]] = {
     "x": CAUSES,
     # The series of the 2010 consumers: 10 s, then 30, 70, 150, 240 (each twice the last plus ten).
     "2010": {**CAUSES, HTTP: Row(series(10, 30, 70, 150, 240))},
+    # Streams whose hosts ask for nothing but reason: https://wikitech.wikimedia.org/wiki/Event_Platform/EventStreams
+    # has clients reconnect at once after its 15 minutes, and Jetstream after any loss.
+    "stream": CAUSES,
+    # Who polls is nobody's urgent business: an error costs at least as much patience as a poll, up to an hour.
+    "poll": {
+        **CAUSES,
+        NETWORK: Row(doubling(15, 900)),
+        HTTP: Row(doubling(60, 3600)),
+        STALL: Row(doubling(60, 3600)),
+    },
 }
 
 

@@ -36,6 +36,10 @@ class Safe:
         """Something from before now is still to come."""
         self._holds.add(why)
 
+    def held(self, why: str) -> bool:
+        """Whether this holds the point."""
+        return why in self._holds
+
     def release(self, why: str) -> None:
         """It came, or was announced as missing."""
         self._holds.discard(why)

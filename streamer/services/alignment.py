@@ -25,7 +25,7 @@ class Alignment:
     Args:
         delays: makes new ones, of its own.
         target: what is wanted and not live; None while they agree, or nothing is connected.
-        applied: told what has become live.
+        applied: told what has become live, and by what change.
         refused: told why what is wanted can never become live; says whether something else is wanted now.
     """
 
@@ -33,7 +33,7 @@ class Alignment:
     clock: IReactorTime
     delays: Callable[[], Backoff]
     target: Callable[[], ISource | None]
-    applied: Callable[[ISource], None]
+    applied: Callable[[ISource, Prepared], None]
     refused: Callable[[Ending], bool]
     _running: Deferred[None] | None = None
     _number: int = 0  # of the run; a stopped one goes no further
@@ -86,7 +86,7 @@ class Alignment:
                 if number != self._number:
                     return
                 if isinstance(result, Prepared):
-                    self.applied(source)
+                    self.applied(source, result)
                     self._tell(lambda wish: wish is at, result)  # noqa: B023
                     continue
                 self.log.warn("{source} has not got what is wanted: {why}", source=source.name, why=result.detail)

@@ -21,6 +21,7 @@ from streamer.interfaces import IBus, IEventKind, IHydrator
 from streamer.metrics import Metrics
 from streamer.net.admin import Status, Troubles, admin_site
 from streamer.net.client import UpstreamClient, agents
+from streamer.net.ways import ways
 from streamer.registry import find
 from streamer.services.control_while import ControlWhile
 from streamer.services.enrich import EnrichService
@@ -103,7 +104,7 @@ def _streamer(settings: Settings, bus: IBus, process: Process) -> StreamerServic
     )
     sourcing = Sourcing(
         bus,
-        UpstreamClient(agents(reactor), reactor, streamer.user_agent),
+        UpstreamClient(agents(reactor), reactor, streamer.user_agent, ways(reactor)),
         reactor,
         process.metrics,
         _jitter,

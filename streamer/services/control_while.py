@@ -15,7 +15,7 @@ from twisted.web.http import CONFLICT
 from zope.interface import implementer
 
 from streamer.errors import ControlRefused
-from streamer.interfaces import IControl
+from streamer.operating import IControl
 
 
 @implementer(IControl)

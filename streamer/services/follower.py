@@ -27,7 +27,7 @@ from streamer.policy.overlap import Overlap
 from streamer.services.alarm import Alarm
 from streamer.services.leg import Leg
 from streamer.services.progress import Progress
-from streamer.upstream import Ending
+from streamer.upstream import Ending, Mark, Missed, Undelivered
 
 UP = frozenset({State.STREAMING, State.RENEWING})
 
@@ -52,7 +52,7 @@ class Follower:
     refused: Callable[[Ending], bool] = lambda ending: False
     said: str = ""  # how the last connection ended, for the operator; nothing is decided by it
     live: ISource | None = None  # as the upstream knows it
-    _legs: dict[int, Leg] = attrs.field(factory=dict)
+    legs: dict[int, Leg] = attrs.field(factory=dict)  # its connections, by number
     _asked: list[Leg] = attrs.field(factory=list)  # to be opened at the end of this step
     _overlap: Overlap | None = None
     _alarm: Alarm = attrs.field(
@@ -70,7 +70,7 @@ class Follower:
     @property
     def newest(self) -> ISource | None:
         """The source as the newest connection was made for; None without any."""
-        return self._legs[max(self._legs)].source if self._legs else None
+        return self.legs[max(self.legs)].source if self.legs else None
 
     def drive(self, step: Callable[[float], Any], ended: int | None = None) -> None:
         """Let the course take a step, `step(now)`, and do what follows from it.
@@ -79,11 +79,11 @@ class Follower:
             ended: the connection whose end the step is about.
         """
         before = self.course.legs.current
-        retiring = None if before is None or before == ended else self._legs[before]
+        retiring = None if before is None or before == ended else self.legs[before]
         step(self.clock.seconds())
         current = self.course.legs.current
         if current is not None and current != before:
-            self._take_over(self._legs[current], retiring)
+            self._take_over(self.legs[current], retiring)
         if self.course.state is not State.RENEWING:
             self._overlap = None
         self._alarm.set(self.course.wake_at)
@@ -96,19 +96,19 @@ class Follower:
         """Open or close a connection, as the course says."""
         if not isinstance(command, Open):
             self.progress.cause = "renewal"
-            self._legs.pop(command.leg).close()
+            self.legs.pop(command.leg).close()
             return
         source, progress = self.wanted, self.progress
         leg = Leg(
             command.leg, source, progress.resume, self, self.client, progress.intake, self.clock, self.metrics
         )  # fmt: skip
         leg.prepared = self.live is not None and source.live_predicates and not source.changes(self.live)
-        if self._legs:
+        if self.legs:
             self._overlap = Overlap()
             self.metrics.add(m.RENEWALS, source.name, "make-before-break")
         elif progress.cause == "renewal":
             self.metrics.add(m.RENEWALS, source.name, "break-before-make")
-        self._legs[command.leg] = leg
+        self.legs[command.leg] = leg
         self._asked.append(leg)
 
     def leg_connected(self, leg: Leg) -> None:
@@ -133,9 +133,15 @@ class Follower:
         elif self.course.state is State.RENEWING and self.course.wake_at is None:
             self.drive(lambda now: self.course.delivering(leg.number, now))
 
-    def leg_lost(self, count: int) -> None:
+    def leg_said(self, word: Undelivered | Missed | Mark) -> None:
         """See `leg.Owner`."""
-        self.progress.lost("limit", count)
+        match word:
+            case Undelivered(count):
+                self.progress.lost("limit", count)
+            case Missed():
+                self.progress.missing(word.start, word.end, word.cause)
+            case Mark(cursor) if not self.progress.safe.held("recovery"):
+                self.progress.intake.cursor = cursor
 
     def _take_over(self, leg: Leg, retiring: Leg | None) -> None:
         self.live, self.said = leg.source, ""
@@ -162,7 +168,7 @@ class Follower:
 
     def _ended(self, leg: Leg, ending: Ending, healthy: bool) -> None:
         leg.over = True
-        self._legs.pop(leg.number, None)
+        self.legs.pop(leg.number, None)
         name = leg.source.name
         self.metrics.add(m.ENDINGS, name, ending.cause)
         self.progress.cause = ending.cause

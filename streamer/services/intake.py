@@ -69,11 +69,12 @@ class Intake:
         outflow.changed = made.weigh
         return made
 
-    def take(self, items: Sequence[Item], safe_ms: int | None) -> int:
+    def take(self, items: Sequence[Item], safe_ms: int | None, *, moves: bool = True) -> int:
         """Hand on the items that were not seen lately.
 
         Args:
             safe_ms: up to when everything is ours, these not included.
+            moves: they move the cursor; not while something from before it is still to come.
 
         Returns:
             How many of them were new.
@@ -88,7 +89,8 @@ class Intake:
         if fresh:
             for kind, count in Counter([item.kind for item in fresh]).items():
                 self.metrics.add(m.ITEMS, self.source, kind, by=count)
-            self.cursor = next((item.cursor for item in reversed(fresh) if item.cursor is not None), self.cursor)
+            if moves:
+                self.cursor = next((item.cursor for item in reversed(fresh) if item.cursor is not None), self.cursor)
             self.outflow.put(fresh, None if safe_ms is None else Resume(received=safe_ms, cursor=self.cursor))
             self.weigh()
         return new

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -12,18 +13,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from streamer import metrics as m
+from streamer.asks import Ask
 from streamer.interfaces import ISource
 from streamer.message import Item
 from streamer.metrics import Metrics
 from streamer.net import failures
-from streamer.net.client import UpstreamClient
+from streamer.net.client import Opened, UpstreamClient
 from streamer.policy import backoff
 from streamer.policy.safe import CatchUp
 from streamer.policy.sample import Sample
 from streamer.policy.undelivered import UndeliveredCounters
 from streamer.services.intake import Intake
-from streamer.services.reading import Reading
-from streamer.upstream import Ending, Prepared, Request, Resume, Undelivered, Warned
+from streamer.services.reading import Reading, Word
+from streamer.upstream import Ending, Mark, Missed, Prepared, Resume, Undelivered, Warned
 
 LAG_LIMIT_MS = 15_000  # between a post's making and its coming; X's own figure for 99 of 100 is 7 s
 
@@ -40,8 +42,8 @@ class Owner(Protocol):
     def leg_heard(self, leg: Leg) -> None:
         """Bytes came, and all items in them have been taken."""
 
-    def leg_lost(self, count: int) -> None:
-        """The upstream says that it kept back so many more items."""
+    def leg_said(self, word: Undelivered | Missed | Mark) -> None:
+        """What the items so far come to; of what was not delivered only so many more than was said before."""
 
 
 async def prepare(source: ISource, client: UpstreamClient, *, dry_run: bool = False) -> Prepared | Ending:
@@ -84,7 +86,7 @@ class Leg:
     clock: IReactorTime
     metrics: Metrics
     prepared: bool = False
-    request: Request | None = None
+    request: Ask | None = None
     catch_up: CatchUp | None = None  # None until the upstream accepted
     over: bool = False  # nothing more is to be heard of it
     opened_ms: int = 0  # when it was accepted
@@ -95,6 +97,7 @@ class Leg:
     _warnings: Sample = attrs.field(factory=Sample)
     _shards: UndeliveredCounters = attrs.field(factory=UndeliveredCounters)
     _run: Deferred[tuple[Ending, bool]] | None = None
+    _opened: Opened | None = None
 
     log = Logger()
 
@@ -136,14 +139,26 @@ class Leg:
         if not self.over and (idle or posted is not None):
             self.owner.leg_heard(self)
 
-    def said(self, word: Undelivered | Warned) -> None:
+    def said(self, word: Word) -> None:
         """See `reading.Sink`."""
-        if isinstance(word, Undelivered):
-            shard, more = self._shards.take(word.count)
-            if more:
-                self.metrics.add(m.UNDELIVERED, self.source.name, str(shard), by=more)
-                self.owner.leg_lost(more)
-            return
+        match word:
+            case Undelivered():
+                shard, more = self._shards.take(word.count)
+                if more:
+                    self.metrics.add(m.UNDELIVERED, self.source.name, str(shard), by=more)
+                    self.owner.leg_said(Undelivered(more))
+            case Missed() | Mark():
+                self.owner.leg_said(word)
+            case Warned():
+                self._warned(word)
+
+    def say(self, messages: Sequence[str]) -> None:
+        """Send text messages, where the connection is a websocket that is open."""
+        if self._opened is not None and self._opened.say is not None:
+            for message in messages:
+                self._opened.say(message)
+
+    def _warned(self, word: Warned) -> None:
         if word.percent is not None:
             self.metrics.set(m.UPSTREAM_QUEUE, self.source.name, to=word.percent)
         if self._warnings.take("warning", self.clock.seconds()) is not None:
@@ -159,6 +174,8 @@ class Leg:
             opened = await self.client.open(request)
             if opened.answer.code != 200:
                 return self.source.refusal(await self.client.read(opened)), False
+        except failures.Refused as refused:
+            return self.source.refusal(refused.response), False
         except Exception as error:
             if self.over:  # our own doing; Agent wraps the cancellation in errors of its own
                 raise CancelledError from error
@@ -166,7 +183,7 @@ class Leg:
             if ending.cause == backoff.UNEXPECTED:
                 self.log.failure("while connecting {source}", source=self.source.name)
             return ending, False
-        self.request = request
+        self.request, self._opened = request, opened
         self.opened_ms = int(self.clock.seconds() * 1000)
         self.catch_up = CatchUp(self.clock.seconds(), request.replays_from is None)
         self.owner.leg_connected(self)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from streamer.bus.spool import Spool
 from streamer.interfaces import IBus
 from streamer.message import Item
+from streamer.services.settling import Settling
 from streamer.services.spooling import Spooling
 from streamer.services.under_way import Batch, UnderWay
 from streamer.upstream import Resume
@@ -42,6 +43,7 @@ class Outflow:
     changed: Callable[[], None]
     spooling: Spooling | None = None
     under_way: UnderWay = attrs.field(init=False)
+    settling: Settling = attrs.field(factory=Settling)
     _number: int = 0
 
     log = Logger()
@@ -141,4 +143,5 @@ class Outflow:
         if self.spooling is not None:
             self.spooling.confirmed(batch)
             self.spooling.pump()
+        self.settling.reached(self.under_way.number, empty=self.empty)
         self.changed()

@@ -28,7 +28,8 @@ from streamer.upstream import Resume
 
 TOLD = 100  # losses announced and not known to be safe with the bus
 
-Recover = Callable[[int, int, str], bool]  # from, to (ms), cause → whether a recovery fetches it
+# from, to (ms), cause, cursor of the last item before → whether a recovery fetches it
+Recover = Callable[[int, int, str, str | None], bool]
 
 
 @attrs.define(eq=False)
@@ -128,12 +129,12 @@ class Progress:
         """Hand items on; returns how many were new."""
         self.last_item = self.clock.seconds()
         self.metrics.set(m.LAST_ITEM, self.source, to=self.last_item)
-        return self.intake.take(items, self.safe.reached)
+        return self.intake.take(items, self.safe.reached, moves=not self.safe.held("recovery"))
 
     def missing(self, start_ms: int, end_ms: int, cause: str) -> None:
         """A span of time was missed: fetch it, or say so."""
         self.safe.hold("recovery")
-        if not self.recover(start_ms, end_ms, cause):
+        if not self.recover(start_ms, end_ms, cause, self.intake.cursor):
             self.safe.release("recovery")
             self.announce(Gap(start=start_ms, end=end_ms, cause=cause))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from streamer import metrics as m
 from streamer.errors import DecodeError
@@ -23,10 +25,13 @@ from streamer.policy import backoff
 from streamer.policy.sample import Sample
 from streamer.policy.stall import Vitals
 from streamer.services.intake import Intake
-from streamer.upstream import Ending, Undelivered, Warned
+from streamer.services.taking import Taking
+from streamer.upstream import Ending, Mark, Missed, Undelivered, Warned
 from streamer.wire.gunzip import Gunzip
 
 SAMPLE = 200  # bytes of a bad frame that go to the log
+
+Word = Undelivered | Warned | Missed | Mark
 
 
 class Sink(Protocol):
@@ -35,8 +40,8 @@ class Sink(Protocol):
     def took(self, items: list[Item]) -> int:
         """Items came; returns how many were new."""
 
-    def said(self, word: Undelivered | Warned) -> None:
-        """The upstream says something about the stream."""
+    def said(self, word: Word) -> None:
+        """The upstream, or its source, says something about the stream; all items before it have been taken."""
 
     def heard(self, *, idle: bool) -> None:
         """Bytes came, and all items in them have been taken; `idle` where none was begun besides."""
@@ -70,10 +75,11 @@ class Reading:
         encoding = opened.answer.headers.getRawHeaders(b"content-encoding", [b""])[-1].strip().lower()
         framer = self.source.framer()
         self.framer = Gunzip(framer) if encoding.decode("latin-1") in PACKED else framer
-        body = StreamBody(self._on_bytes, lambda reason: self._end(failures.ending(reason, "while reading")))
+        body = StreamBody(self._on_bytes, self._on_end, Taking(self.intake))
         opened.answer.deliverBody(body)
         self.intake.attach(body)
-        self._arm(self.source.stall_after)
+        if math.isfinite(self.source.stall_after):
+            self._arm(self.source.stall_after)
         try:
             ending = await self._over
         finally:
@@ -85,12 +91,19 @@ class Reading:
             self._count_rest()
         return ending, self.vitals.healthy
 
-    def _on_bytes(self, data: bytes) -> None:
+    def _on_end(self, reason: Failure) -> None:
+        if isinstance(reason.value, failures.Refused):
+            self._end(self.source.refusal(reason.value.response))
+        else:
+            self._end(failures.ending(reason, "while reading"))
+
+    def _on_bytes(self, data: Any) -> None:
         if self._over.called:
             return
         now = self.clock.seconds()
         self.vitals.heard(now)
-        self.metrics.add(m.ITEM_BYTES, self.source.name, by=len(data))
+        size = len(data) if isinstance(data, bytes) else sum(len(frame) for frame in data if hasattr(frame, "__len__"))
+        self.metrics.add(m.ITEM_BYTES, self.source.name, by=size)
         self.metrics.set(m.LAST_BYTE, self.source.name, to=now)
         try:
             self._take(self.framer.feed(data), int(now * 1000))
@@ -104,15 +117,20 @@ class Reading:
 
     def _take(self, frames: Sequence[Frame], received_ms: int) -> None:
         items: list[Item] = []
+        words: list[Word] = []
         try:
-            ending = self._understand(frames, received_ms, items)
+            ending = self._understand(frames, received_ms, items, words)
         finally:  # whatever one frame does, those before it are taken
             if items:
                 self.vitals.items += self.sink.took(items)
+            for word in words:
+                self.sink.said(word)
         if ending is not None:
             self._end(ending)
 
-    def _understand(self, frames: Sequence[Frame], received_ms: int, items: list[Item]) -> Ending | None:
+    def _understand(
+        self, frames: Sequence[Frame], received_ms: int, items: list[Item], words: list[Word]
+    ) -> Ending | None:
         """Collect the items of frames, up to the upstream's farewell if there is one."""
         outcomes_of = self.source.outcomes
         for frame in frames:
@@ -128,7 +146,7 @@ class Reading:
                 elif isinstance(outcome, Ending):
                     ending = outcome
                 else:
-                    self.sink.said(outcome)
+                    words.append(outcome)
             if ending is not None:
                 return ending  # what comes after a farewell is not for us
         return None

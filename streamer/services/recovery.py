@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from streamer.asks import Ask
 from streamer.gap import Gap
 from streamer.interfaces import ISource
 from streamer.message import Item
@@ -20,8 +21,8 @@ from streamer.net import failures
 from streamer.net.client import UpstreamClient
 from streamer.policy.backoff import Backoff
 from streamer.services.intake import Intake
-from streamer.services.reading import Reading
-from streamer.upstream import Ending, Request, Undelivered, Warned
+from streamer.services.reading import Reading, Word
+from streamer.upstream import Ending, Missed
 
 SETTLE = 5.0  # seconds after the live stream opened; no upstream repeats what is still to come
 ATTEMPTS = 5  # at one span, with the delays of the upstream's profile between them
@@ -46,19 +47,26 @@ class Recovery:
     done: Callable[[Gap | None], None]
     _job: Deferred[None] | None = None
     _span: tuple[int, int] | None = None
+    _cursor: str | None = None
+    _missed: Missed | None = None  # what the source says that it cannot fetch
     _number: int = 0  # of the job; an older one's end is not to be heard of
 
     log = Logger()
 
-    def begin(self, source: ISource, start_ms: int, end_ms: int, cause: str) -> bool:
-        """Fetch what was posted between; False where the source cannot repeat it."""
+    def begin(self, source: ISource, start_ms: int, end_ms: int, cause: str, cursor: str | None = None) -> bool:
+        """Fetch what was posted between; False where the source cannot repeat it.
+
+        Args:
+            cursor: of the last item before.
+        """
         if self._span is not None:
+            cursor = self._cursor
             start_ms, end_ms = min(start_ms, self._span[0]), max(end_ms, self._span[1])
-        request = source.recovery(start_ms, end_ms)
+        request = source.recovery(start_ms, end_ms, cursor)
         if request is None:
             return False
         self.cancel()
-        self._span = (start_ms, end_ms)
+        self._span, self._cursor, self._missed = (start_ms, end_ms), cursor, None
         self._job = Deferred.fromCoroutine(self._fetch(source, request, start_ms, end_ms, cause))
         return True
 
@@ -76,10 +84,12 @@ class Recovery:
     def heard(self, *, idle: bool) -> None:
         """See `reading.Sink`."""
 
-    def said(self, word: Undelivered | Warned) -> None:
+    def said(self, word: Word) -> None:
         """See `reading.Sink`; of the past there is nothing to warn about."""
+        if isinstance(word, Missed):
+            self._missed = word
 
-    async def _fetch(self, source: ISource, request: Request, start_ms: int, end_ms: int, cause: str) -> None:
+    async def _fetch(self, source: ISource, request: Ask, start_ms: int, end_ms: int, cause: str) -> None:
         name, number = source.name, self._number
         gap: Gap | None = Gap(start=start_ms, end=end_ms, cause=cause)
         try:
@@ -89,6 +99,8 @@ class Recovery:
                 if ending.whole:
                     since = request.replays_from
                     gap = None if since is None or since <= start_ms else Gap(start=start_ms, end=since, cause=cause)
+                    if gap is None and self._missed is not None:
+                        gap = Gap(start=self._missed.start, end=self._missed.end, cause=cause)
                     self.log.info("{source} has fetched what it had missed.", source=name)
                     break
                 delay = self.delays.after(ending.cause, healthy=healthy, retry_after=ending.retry_after)
@@ -104,7 +116,7 @@ class Recovery:
             self._span = None
             self.done(gap)
 
-    async def _attempt(self, source: ISource, request: Request, number: int) -> tuple[Ending, bool]:
+    async def _attempt(self, source: ISource, request: Ask, number: int) -> tuple[Ending, bool]:
         try:
             opened = await self.client.open(request)
             if opened.answer.code != 200:

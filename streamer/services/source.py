@@ -21,6 +21,7 @@ from streamer.services.follower import Follower
 from streamer.services.keeping import Keeping
 from streamer.services.progress import Progress
 from streamer.services.recovery import Recovery
+from streamer.services.tenure import Tenure
 from streamer.services.wanted import Wanted
 from streamer.upstream import Ending
 
@@ -34,7 +35,8 @@ class SourceService(Service):
 
     Args:
         keeping: None where nothing is kept.
-        fatal: told where the state cannot be used.
+        fatal: told where the source cannot be followed, or must not be any more.
+        tenure: sees to it that nobody else follows it.
     """
 
     wanted: Wanted
@@ -47,6 +49,7 @@ class SourceService(Service):
     metrics: Metrics
     staleness: Staleness
     fatal: Fatal
+    tenure: Tenure
     following: bool = True  # what the operator wants
     open: bool = False  # what was kept has been read
     _beginning: Deferred[None] = attrs.field(factory=lambda: succeed(None))
@@ -135,6 +138,8 @@ class SourceService(Service):
 
     async def _begin(self) -> None:
         try:
+            if not await self.tenure.begin():
+                return
             if self.keeping is not None:
                 self.progress.restore(await self.keeping.open(), self.keeping.spool)
             self.open = True
@@ -150,7 +155,14 @@ class SourceService(Service):
             self.log.failure("while starting {source}; this is a defect", source=self.wanted.source.name)
             self.fatal(f"The source {self.wanted.source.name} cannot start: {error!r}")
 
+    def taken(self, sentence: str) -> None:
+        """Another process follows the source now: hang up at once, and end."""
+        self.hang_up()
+        self.follower.said = sentence
+        self.fatal(sentence)
+
     async def _end(self) -> None:
+        self.tenure.leave()
         await self._beginning
         following = self.following
         self.hang_up()
@@ -163,8 +175,11 @@ class SourceService(Service):
         for gap in self.progress.losses.due(0, all_of_them=True):
             self.progress.announce(gap)
         await self.progress.intake.outflow.close(DRAIN)
-        if self.keeping is not None:
-            await self.keeping.close(self.progress.cursor)
+        try:
+            if self.keeping is not None:
+                await self.keeping.close(self.progress.cursor)
+        finally:
+            await self.tenure.end()
 
     def _on_tick(self) -> None:
         self._tick = self.clock.callLater(TICK, self._on_tick)

@@ -28,8 +28,10 @@ from streamer.services.keeping import Keeping, Thread
 from streamer.services.progress import Progress
 from streamer.services.recovery import Recovery
 from streamer.services.source import SourceService
+from streamer.services.tenure import Tenure
 from streamer.services.wanted import NOT_YET, Wanted
 from streamer.tables import SourceSettings
+from streamer.upstream import Prepared
 
 Keeper = Callable[[str], Keeping | None]  # a source's name → its files
 
@@ -64,8 +66,10 @@ class Sourcing:
             aligned = follower.live is wanted.source or not wanted.source.live_predicates
             return wanted.source if follower.connected and not aligned else None
 
-        def applied(now_live: ISource) -> None:
+        def applied(now_live: ISource, change: Prepared) -> None:
             follower.live = now_live
+            for leg in follower.legs.values():  # those that come later say it by themselves
+                leg.say(change.say)
             if wanted.problem is not None and wanted.problem.startswith(NOT_YET):
                 wanted.problem = None
             service.measure()
@@ -91,9 +95,11 @@ class Sourcing:
         path = table.common.predicates_file
         wanted = Wanted(table.kind, source, None if path is None else Path(path))
         alignment = Alignment(client, clock, delays, target, applied, lambda ending: service.refused(ending))
+        keeping = self.keeper(name)
+        tenure = Tenure(name, self.bus.locks, keeping, lambda sentence: service.taken(sentence))
         service = SourceService(
-            wanted, follower, progress, recovery, alignment, self.keeper(name), clock, metrics,
-            Staleness(table.common.stale_after), self.fatal,
+            wanted, follower, progress, recovery, alignment, keeping, clock, metrics,
+            Staleness(table.common.stale_after), self.fatal, tenure,
         )  # fmt: skip
 
         def connected_as(now_live: ISource) -> None:

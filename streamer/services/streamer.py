@@ -16,9 +16,11 @@ from zope.interface import implementer
 
 from streamer import metrics as m
 from streamer.errors import ControlRefused
-from streamer.interfaces import IControl, ISource
+from streamer.interfaces import ISource
 from streamer.metrics import Metrics
+from streamer.operating import IControl
 from streamer.policy import backoff
+from streamer.policy.course import State
 from streamer.policy.restart import Plan
 from streamer.services.leg import prepare
 from streamer.services.source import SourceService
@@ -49,8 +51,10 @@ class StreamerService(MultiService):
             return ["streamer: the configuration names no source"]
         found: list[str] = []
         for name, source in self.sources.items():
-            if source.following and not source.follower.connected:
+            if source.following and not source.follower.connected and not finished(source):
                 found.append(f"source {name}: {_state(source)}")
+            elif waits := source.tenure.waits:
+                found.append(f"source {name}: {waits}")
             if trouble := source.progress.intake.trouble:
                 found.append(f"source {name}: {trouble}")
         return found
@@ -127,7 +131,7 @@ class StreamerService(MultiService):
         if isinstance(done, Ending):
             source.wanted.problem = f"{NOT_YET}: {done.detail}"
         return (
-            {**_predicates(source, self._clock.seconds()), "did": done}
+            {**_predicates(source, self._clock.seconds()), "did": _change(done)}
             if isinstance(done, Prepared)
             else _predicates(source, self._clock.seconds())
         )
@@ -171,8 +175,13 @@ def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
     }
 
 
+def finished(source: SourceService) -> bool:
+    """What it followed had an end, and came to it."""
+    return source.follower.course.state is State.FAILED and source.progress.cause == backoff.FINISHED
+
+
 def _state(source: SourceService) -> str:
-    return source.follower.said or (source.follower.course.state.value if source.open else "starting")
+    return source.tenure.waits or source.follower.said or (source.follower.course.state.value if source.open else "starting")
 
 
 def _status(ending: Ending) -> int:
@@ -192,10 +201,14 @@ async def _apply(source: SourceService, wish: ISource, clock: IReactorTime) -> P
         return None
 
 
-def _would(source: SourceService, wish: ISource, checked: Prepared, now: float) -> Prepared | dict[str, Any]:
+def _change(prepared: Prepared) -> dict[str, Any]:
+    return {"added": prepared.added, "deleted": prepared.deleted}
+
+
+def _would(source: SourceService, wish: ISource, checked: Prepared, now: float) -> dict[str, Any]:
     """What a wish would do: change predicates on the server, or ask for another connection."""
     if wish.live_predicates:
-        return checked
+        return _change(checked)
     changes = wish.changes(source.follower.newest or source.wanted.source)
     plan = copy.copy(source.follower.course.plan)
     plan.change(now, changes, asked=False)

@@ -112,7 +112,7 @@ class TwitterV1:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         return Request(method=method, url=url, headers=headers, body=body.encode())
 
-    def recovery(self, from_ms: int, to_ms: int) -> Request | None:
+    def recovery(self, from_ms: int, to_ms: int, cursor: str | None = None) -> Request | None:
         """None ever: no part of the past can be had."""
         return None
 

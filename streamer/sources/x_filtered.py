@@ -100,7 +100,7 @@ class XFiltered:
         """See `XStream.request`."""
         return self.stream.request(resume, now_ms)
 
-    def recovery(self, from_ms: int, to_ms: int) -> Request | None:
+    def recovery(self, from_ms: int, to_ms: int, cursor: str | None = None) -> Request | None:
         """See `XStream.recovery`."""
         return self.stream.recovery(from_ms, to_ms)
 

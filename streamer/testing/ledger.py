@@ -41,9 +41,14 @@ class Ledger:
     deletes: deque[str] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
     produced: int = 0  # posts, also those no longer remembered
     connections: deque[Sent] = attrs.field(factory=lambda: deque(maxlen=CONNECTIONS))
+    made_ms: dict[str, int] = attrs.field(factory=dict)  # when, ms since the epoch, where the id does not tell
 
-    def posted(self, id_: str) -> None:
+    def posted(self, id_: str, made_ms: int | None = None) -> None:
         """A post was produced."""
+        if made_ms is not None:
+            if len(self.posts) == REMEMBERED:
+                self.made_ms.pop(self.posts[0], None)
+            self.made_ms[id_] = made_ms
         self.posts.append(id_)
         self.produced += 1
 

@@ -11,7 +11,8 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.server import Request
 
-LINE_END = b"\r\n"
+from streamer.testing.terms import Manners
+
 GZIP = 31  # zlib's word for a gzip header and the widest window
 
 
@@ -20,7 +21,8 @@ class Outlet:
     """Writes a response's body.
 
     Args:
-        keep_alive: seconds of silence after which an empty line is written.
+        manners: what a stream looks like besides its messages.
+        keep_alive: seconds of silence after which the upstream shows that it is there.
         zipped: whether to compress; each write can be read at once, for it ends with a sync flush.
         split: how many bytes a piece has, after compression; 0 means whole.
         held: whether keep-alives are not to be written now.
@@ -28,6 +30,7 @@ class Outlet:
     """
 
     request: Request
+    manners: Manners
     clock: IReactorTime
     keep_alive: float
     zipped: bool
@@ -48,12 +51,12 @@ class Outlet:
         """Send the response's head; `producer` is told when to wait."""
         self.request.notifyFinish().addBoth(self._gone)
         self._channel = self.request.channel
-        self.request.setHeader("content-type", "application/json; charset=utf-8")
+        self.request.setHeader("content-type", self.manners.content_type)
         if self.zipped:
             self._zip = zlib.compressobj(wbits=GZIP)
             self.request.setHeader("content-encoding", "gzip")
         self.request.registerProducer(producer, True)
-        self.request.write(b"")
+        self.request.write(self.manners.greeting)
         self._written_at = self.clock.seconds()
         self._timer = self.clock.callLater(self.keep_alive, self._keep_alive)
 
@@ -96,7 +99,7 @@ class Outlet:
     def _keep_alive(self) -> None:
         now = self.clock.seconds()
         if now >= self._written_at + self.keep_alive and not self.held():
-            self.write(LINE_END)
+            self.write(self.manners.beat)
         wait = self._written_at + self.keep_alive - now
         self._timer = self.clock.callLater(wait if wait > 0 else self.keep_alive, self._keep_alive)
 

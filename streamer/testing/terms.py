@@ -10,7 +10,8 @@ import attrs
 
 from streamer.testing.faults import Farewell
 from streamer.testing.history import Line
-from streamer.testing.outlet import LINE_END
+
+LINE_END = b"\r\n"
 
 
 def by_line(data: bytes) -> bytes:
@@ -58,8 +59,14 @@ class Manners:
         say: puts one of its own farewells into its words.
         replaced: the one for a connection that has to make room for a new one.
         slow: the one for a reader that is too far behind.
+        content_type: of a stream.
+        greeting: what each stream begins with.
+        beat: what is written after silence, so that it is known that the stream lives.
     """
 
     say: Callable[[Any], bytes]
     replaced: Farewell
     slow: Farewell
+    content_type: str = "application/json; charset=utf-8"
+    greeting: bytes = b""
+    beat: bytes = LINE_END

@@ -8,14 +8,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from streamer.asks import Poll
 from streamer.bus.memory import MemoryBus
 from streamer.gap import Gap
 from streamer.interfaces import ISource, ISourceType
 from streamer.message import Decision, Delivery, Item, Message
 from streamer.metrics import Metrics
-from streamer.net.client import UpstreamClient
+from streamer.net.client import UpstreamClient, Way
+from streamer.net.poller import Poller
 from streamer.registry import find
-from streamer.secrets import Secret
 from streamer.services.intake import Limits
 from streamer.services.keeping import Keeping
 from streamer.services.sourcing import Sourcing
@@ -23,35 +24,13 @@ from streamer.services.streamer import StreamerService
 from streamer.sources.x_filtered import Predicates
 from streamer.sources.x_rules import Rule
 from streamer.tables import CommonSettings, SourceSettings
-from streamer.testing.twitter import CREDENTIALS, SimulatedTwitter
-from streamer.testing.x import TOKEN, SimulatedX
-from streamer.testing.x_endpoints import About, Endpoint
+from streamer.testing.x import SimulatedX
+from tests import upstreams
 from tests.unit.network import Network
+from tests.upstreams.x_filtered import RULES
 
 START = 1_700_000_000.0  # seconds since the epoch
 SPOOL_BYTES = 1_000_000_000  # the default of `[streamer] spool_bytes`
-RULES = (Rule("cat", "pets"),)
-SAMPLE10 = Endpoint("sample10_stream", "", partitions=2)
-
-# The settings of each type of source, so that it gets every post of its simulation (of a volume stream every second).
-SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "x-filtered": {"token": Secret(TOKEN), "predicates": Predicates(RULES)},
-    "x-sample": {"token": Secret(TOKEN)},
-    "x-volume": {"token": Secret(TOKEN), "stream": "sample10", "partition": 1},
-    "twitter-v1": {
-        "consumer_key": Secret(CREDENTIALS.consumer_key),
-        "consumer_secret": Secret(CREDENTIALS.consumer_secret),
-        "token": Secret(CREDENTIALS.token),
-        "token_secret": Secret(CREDENTIALS.token_secret),
-        "stream": "sample",
-    },
-}
-SIMULATIONS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
-    "x-filtered": (SimulatedX, {}),
-    "x-sample": (SimulatedX, {"sample_share": 1.0}),
-    "x-volume": (SimulatedX, {"sample10_share": 1.0}),
-    "twitter-v1": (SimulatedTwitter, {"sample_share": 1.0}),
-}
 
 
 class HeldBus(MemoryBus):
@@ -121,7 +100,7 @@ class Following:
         self.fatal: list[str] = []
         sourcing = Sourcing(
             self.bus,
-            UpstreamClient(self.network.agent, self.clock, "tests"),
+            UpstreamClient(self.network.agent, self.clock, "tests", self.ways()),
             self.clock,
             self.metrics,
             lambda: 0.0,
@@ -144,11 +123,18 @@ class Following:
         """A source of any type with the simulation that goes with it.
 
         Args:
-            own: settings of the source that are other than in `SETTINGS`.
+            own: settings of the source that are other than in `tests.upstreams`.
             options: of the simulation, and of `Following`.
         """
-        simulation, share = SIMULATIONS[kind]
-        return cls(table=table_of(kind, own, common), simulation=simulation, **{**share, **options})
+        upstream = upstreams.of(kind)
+        table, simulation = table_of(kind, own, common), options.pop("simulation", upstream.simulation)
+        if isinstance(simulation, type):
+            options = {**upstream.options, **options}
+        return cls(table=table, simulation=simulation, **options)
+
+    def ways(self) -> Mapping[type, Way]:
+        """As `net.ways` has them, in memory."""
+        return {Poll: Poller(self.clock, lambda: 0.0)}
 
     @property
     def source(self) -> ISource:
@@ -177,20 +163,23 @@ class Following:
             self.pump(2)
             seconds -= step
 
-    def ids(self, kind: str = "post") -> list[str]:
-        """What reached the bus, in order."""
-        return [item.id for item in self.items if item.kind == kind]
+    @property
+    def upstream(self) -> upstreams.Upstream:
+        """The upstream of the type that is followed."""
+        return upstreams.of(self.service.wanted.kind.name)
+
+    def ids(self, *kinds: str) -> list[str]:
+        """What reached the bus, in order; without kinds, what the simulation's ledger would call posts."""
+        wanted = kinds or self.upstream.kinds
+        return [item.id for item in self.items if item.kind in wanted]
 
     def gaps(self) -> list[Gap]:
         """The gaps that were announced."""
         return [Gap.from_item(item) for item in self.items if item.kind == "gap"]
 
     def due(self) -> list[str]:
-        """The posts that were made for this source, in order; all of them but for a partition's."""
-        posts = list(self.x.ledger.posts)
-        if self.service.wanted.kind.name != "x-volume":
-            return posts
-        return [id_ for id_ in posts if SAMPLE10.has(About(id_, "", None, False), 1)]
+        """The posts that were made for this source, in order."""
+        return self.upstream.due(list(self.x.ledger.posts))
 
     def missing(self) -> list[str]:
         """The posts that were due and did not reach the bus."""
@@ -199,15 +188,20 @@ class Following:
 
     def unannounced(self) -> list[str]:
         """Missing posts, since the first that arrived, that were posted outside of every gap: silent losses."""
-        spans, first = [(gap.start, gap.end) for gap in self.gaps()], min(map(int, self.ids()), default=0)
+        spans, have = [(gap.start, gap.end) for gap in self.gaps()], set(self.ids())
+        due = self.due()
+        first = next((index for index, id_ in enumerate(due) if id_ in have), len(due))
         return [
             id_
-            for id_ in self.missing()
-            if int(id_) > first and not any(start <= self.posted(id_) <= end for start, end in spans)
+            for id_ in due[first:]
+            if id_ not in have and not any(start <= self.posted(id_) <= end for start, end in spans)
         ]
 
     def posted(self, id_: str) -> int:
         """When a post was posted, ms since the epoch."""
+        told = self.x.ledger.made_ms.get(id_)
+        if told is not None:
+            return int(told)
         found = self.source.posted(Item(source="birds", kind="post", id=id_, received=0, body=b""))
         assert found is not None
         return found
@@ -243,5 +237,5 @@ def x_table(
 def table_of(name: str, own: Mapping[str, Any] | None = None, common: CommonSettings | None = None) -> SourceSettings:
     """The settings of a source of any type."""
     kind = find(ISourceType, name)
-    settings = kind.settings(**{"base_url": "http://127.0.0.1", **SETTINGS[name], **(own or {})})
+    settings = kind.settings(**{"base_url": "http://127.0.0.1", **upstreams.of(name).settings, **(own or {})})
     return SourceSettings(common or CommonSettings(), kind, settings, ISource(kind.build("birds", settings)))

@@ -125,6 +125,10 @@ class Network:
         made: Agent = Agent.usingEndpointFactory(self._reactor, _Endpoints(self, connected))
         return made
 
+    def endpoint(self, host: str, port: int, secure: bool) -> _Endpoint:
+        """See `net.dialer`: wherever it leads, it leads to the one upstream there is."""
+        return _Endpoint(self, lambda transport: None)
+
     def connect(self, factory: Any, connected: Callable[[Any], None]) -> Deferred[Any]:
         """Connect a client to the upstream."""
         now = self.clock.seconds()

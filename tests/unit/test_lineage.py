@@ -73,7 +73,7 @@ from streamer.sources import x_stream
 from streamer.sources.twitter_predicates import Predicates
 from streamer.tables import CommonSettings
 from streamer.testing import faults, twitter, x
-from tests.unit.following import SETTINGS, Following, table_of
+from tests.unit.following import Following, table_of
 from tests.unit.test_services_reading import Upstream
 
 ROW = re.compile(r"^(\S+) +(test_\w+)::(\w+)::(test_\w+)$", re.MULTILINE)
@@ -86,6 +86,7 @@ KNOWN = (
 )
 POST = b'{"data":{"id":"1800000000000000000"}}\r\n'
 MUTABLE = (list, dict, set, bytearray)
+TWITTERS = ("x-filtered", "x-sample", "x-volume", "twitter-v1")
 
 
 def named(bug: str) -> str:
@@ -229,7 +230,7 @@ class LineageTests(SynchronousTestCase):
 
     def test_c5_requests_of_their_own(self) -> None:
         """A shared default of `headers={}` was changed by whoever used it: no request of ours changes the next one."""
-        for kind in SETTINGS:
+        for kind in TWITTERS:
             source = table_of(kind).source
             first = source.request(None, 1_000)
             dict.__setitem__(cast(Any, first.headers), "Changed", "yes")
@@ -286,7 +287,7 @@ class LineageTests(SynchronousTestCase):
 
     def test_n2_every_type_has_its_limit(self) -> None:
         """A consumer without a time-out hung until somebody woke: each of our types has one by default."""
-        for kind in SETTINGS:
+        for kind in TWITTERS:
             self.assertGreater(table_of(kind).source.stall_after, 0)
             self.assertLessEqual(table_of(kind).source.stall_after, 120)
 

@@ -20,10 +20,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from streamer.errors import ControlRefused
-from streamer.interfaces import IControl
 from streamer.metrics import Metrics
 from streamer.net.admin import DISCARD_LIMIT, IDLE_TIMEOUT, admin_site
 from streamer.net.control import BODY_LIMIT
+from streamer.operating import IControl
 from streamer.secrets import Secret
 
 HERE = IPv4Address("TCP", "127.0.0.1", 40000)

@@ -85,6 +85,21 @@ class RowTests(SynchronousTestCase):
         """A mistake of ours: 0.25 to 16 s, and somebody should look."""
         self.row(backoff.UNEXPECTED, [0.25, 0.5, 1, 2, 4, 8, 16, 16], alarm=True)
 
+    def test_gone(self) -> None:
+        """410: never again with this configuration, and somebody should look."""
+        self.row(backoff.GONE, [None, None], alarm=True)
+
+    def test_finished(self) -> None:
+        """A recording at its end: that is how it should be."""
+        self.row(backoff.FINISHED, [None, None])
+
+    def test_polls(self) -> None:
+        """Who polls is patient with errors, also after a healthy session."""
+        self.assertEqual([15, 30, 60, 120, 240, 480, 900], delays(backoff.NETWORK, 7, "poll"))
+        for cause in (backoff.HTTP, backoff.STALL):
+            self.assertEqual([60, 120, 240, 480, 960, 1920, 3600], delays(cause, 7, "poll"))
+        self.assertEqual(15, plain("poll").after(backoff.NETWORK, healthy=True))
+
     def test_every_row_has_its_test(self) -> None:
         """Whoever adds a cause adds its row and its test here."""
         self.assertEqual(NAMES, set(CAUSES))

@@ -16,7 +16,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.errors import ControlRefused
-from streamer.interfaces import IControl
+from streamer.operating import IControl
 from streamer.policy.course import State
 from streamer.sources.twitter_predicates import Predicates
 from streamer.testing import faults

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from streamer.bus.state_lock import StateLock
-from streamer.interfaces import IControl
 from streamer.net.admin import admin_site
 from streamer.net.client import UpstreamClient
+from streamer.operating import IControl
 from streamer.policy.course import State
 from streamer.secrets import Secret
 from streamer.services.keeping import Keeping

@@ -130,7 +130,7 @@ class ProblemTests(SynchronousTestCase):
         self.assertEqual("x.toml:2:1: unknown source type 'x-filterd' (did you mean 'x-filtered'?)", problem)
         (problem,) = self.problems('[enrich]\nevents = ["post",\n "zzz"]\n')
         self.assertIn(
-            "x.toml:3:2: unknown event kind 'zzz' (known are delete, gap, geo, notice, post, scrub)", problem
+            "x.toml:3:2: unknown event kind 'zzz' (known are change, delete, gap, geo, notice, post, scrub)", problem
         )
 
     def test_shed(self) -> None:

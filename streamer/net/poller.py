@@ -1,0 +1,162 @@
+# -*- test-case-name: tests.unit.test_net_poller -*-
+"""Polls as a stream: carries out what a `asks.Poll` asks for, one step after the other.
+
+Its frames go to whoever reads, as the bytes of a stream do; he may pause it, and it takes its next step only when he
+reads on. Whatever fails ends it, as a lost connection ends a stream: how long to wait then is the back-off's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+
+from streamer.asks import Page, Poll, Polling, Wait
+from streamer.net.client import Opened, UpstreamClient
+from streamer.net.failures import Over
+from streamer.net.turnstile import Turnstile
+from streamer.upstream import Ending, Request, Response
+
+
+@attrs.define(eq=False)
+class Poller:
+    """The way of a `Poll`; see `client.Way`. All polls of a process go through one, and take turns at each host.
+
+    Args:
+        jitter: between 0 and 1.
+    """
+
+    clock: IReactorTime
+    jitter: Callable[[], float]
+    turnstile: Turnstile = attrs.field(
+        init=False, default=attrs.Factory(lambda self: Turnstile(self.clock), takes_self=True)
+    )
+
+    async def open(self, ask: Poll, client: UpstreamClient) -> Opened:
+        """Poll until the first answer is understood.
+
+        Raises:
+            Over: it was no good.
+            Exception: whatever `UpstreamClient.fetch` raises.
+        """
+        running = Running(ask.steps(), client, self.clock, self.jitter, self.turnstile)
+        await running.begin()
+        return Opened(running, [running])
+
+
+@attrs.define(eq=False)
+class Running:
+    """Polls under way. It is their answer, as `client.Answer` has it, and their transport."""
+
+    steps: Polling
+    client: UpstreamClient
+    clock: IReactorTime
+    jitter: Callable[[], float]
+    turnstile: Turnstile
+    code: int = 200
+    headers: Headers = attrs.field(factory=Headers)
+    _next: Request | Wait | Page | None = None  # to be done next
+    _body: Any = None  # the protocol that gets the frames
+    _awaited: Deferred[Any] | None = None  # what the loop waits for, if it does
+    _paused: Deferred[None] | None = None
+    _over: bool = False
+
+    async def begin(self) -> None:
+        """Do all up to the first page or pause."""
+        try:
+            step = self._step(None)
+            while isinstance(step, Request):
+                step = self._step(await self.turnstile.fetch(self.client, step))
+            self._next = step
+        except BaseException:
+            self.steps.close()
+            raise
+
+    def deliverBody(self, protocol: Any) -> None:
+        """Go on, for this protocol."""
+        self._body = protocol
+        protocol.makeConnection(self)
+        Deferred.fromCoroutine(self._run()).addErrback(self._ended)
+
+    def pauseProducing(self) -> None:
+        """Take no further step."""
+        if self._paused is None:
+            self._paused = Deferred()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """Stop for good."""
+        self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """Stop for good; whatever is under way is dropped."""
+        if self._over:
+            return
+        self._over = True
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            awaited.cancel()
+        self.steps.close()
+
+    def wake(self) -> None:
+        """Let a pause of the steps be over now."""
+        if isinstance(self._next, Wait) and self._awaited is not None:
+            self._awaited.cancel()
+
+    async def _run(self) -> None:
+        while not self._over:
+            answer = await self._do()
+            if self._paused is not None and not self._over:
+                await self._wait_for(self._paused)
+            if not self._over:
+                self._next = self._step(answer)
+
+    async def _do(self) -> Response | None:
+        """Do what is next; returns what the steps are to be sent."""
+        match self._next:
+            case Page(frames=frames):
+                self._body.dataReceived(frames)
+            case Wait(seconds=seconds, spread=spread):
+                try:
+                    await self._wait_for(deferLater(self.clock, seconds * (1 + spread * self.jitter())))
+                except CancelledError:
+                    if self._over:
+                        raise
+            case Request() as request:
+                answer: Response = await self._wait_for(
+                    Deferred.fromCoroutine(self.turnstile.fetch(self.client, request))
+                )
+                self._body.dataReceived(())
+                return answer
+        return None
+
+    async def _wait_for(self, waiting: Deferred[Any]) -> Any:
+        self._awaited = waiting
+        try:
+            return await waiting
+        finally:
+            self._awaited = None
+
+    def _step(self, answer: Response | None) -> Request | Wait | Page:
+        try:
+            return next(self.steps) if answer is None else self.steps.send(answer)
+        except StopIteration as done:
+            ending: Ending = done.value
+            raise Over(ending) from None
+
+    def _ended(self, failure: Failure) -> None:
+        if not self._over:
+            self._over = True
+            self.steps.close()
+            self._body.connectionLost(failure)

@@ -1,0 +1,28 @@
+# -*- test-case-name: tests.unit.test_services_taking -*-
+"""For those who owe somebody an answer: may items be brought now, and when does the bus have them?"""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+
+from streamer.services.intake import Intake
+
+
+@attrs.frozen
+class Taking:
+    """An intake as `net.stream.Taker` has it."""
+
+    intake: Intake
+
+    @property
+    def unwilling(self) -> str:
+        """See `stream.Taker`."""
+        if not self.intake.outflow.bus.ready:
+            return "the bus cannot take anything at the moment"
+        return self.intake.trouble
+
+    def settled(self) -> Deferred[None]:
+        """See `stream.Taker`."""
+        outflow = self.intake.outflow
+        return succeed(None) if outflow.empty else outflow.settling.wait(outflow.number)
