@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { event, inject, look, post, rows } from './page.mjs'
+import { change, event, inject, look, post, rows } from './page.mjs'
 
 const MARKUP = '<img src=x onerror="alert(1)"><script>alert(2)</script><svg onload=alert(3)><iframe src="https://evil.example/">'
 
@@ -45,6 +45,48 @@ test('names, handles, facets and places cannot break out either', () =>
     assert.equal(await link.getAttribute('onmouseover'), null)
     assert.match(await page.textContent('article[data-key="test h2"] .text'), /click \(evil\.example\) here/)
     assert.ok((await page.locator('article[data-key="test h4"]').boundingBox()).height < 400)
+    await page.waitForTimeout(500)
+  }, { tapped: true }))
+
+test('changes cannot break out, nor take more room than theirs', () =>
+  look(async (page, relay) => {
+    const huge = 'spam '.repeat(1_000)
+    const zalgo = `zalgo ${'Z\u0310\u0311\u0312\u0313\u0314\u0315'.repeat(300)} \u0000 \ud800 end`
+    const bidi = `Old\u202E${MARKUP}\u2066`
+    relay.events(...[
+      { title: MARKUP, url: 'javascript:alert(1)', summary: MARKUP, action: MARKUP, scope: MARKUP, actor: { id: '1', name: MARKUP, url: 'data:text/html,<script>alert(6)</script>' } },
+      { title: bidi, url: 'https://evil.example/?a="onmouseover="alert(7)', summary: bidi, action: bidi, scope: bidi, actor: { id: '1', handle: bidi } },
+      { title: zalgo, summary: zalgo, action: zalgo, scope: zalgo, actor: { id: '1', name: zalgo } },
+      { title: huge, url: `https://evil.example/${huge}`, summary: huge, action: huge, scope: huge, actor: { id: '1', name: huge }, tags: [huge] },
+      { title: 'https://bank.example/login', url: 'https://evil.example/', summary: 'x'.repeat(5_000), scope: 'x'.repeat(5_000) },
+      { title: { a: 1 }, url: [], summary: 7, action: null, scope: {}, actor: [], created: 1e300 },
+    ].map((data, n) => change(`hostile-${n}`, data)))
+    const row = (n) => page.locator('article.change', { has: page.locator('.source', { hasText: `hostile-${n}` }) })
+    await row(5).waitFor()
+    await page.click('.pause')
+    for (let n = 0; n < 6; n++) {
+      const { height, width } = await row(n).boundingBox()
+      assert.ok(height < 80, `row ${n} is ${height} px high`)
+      const room = await page.evaluate(() => document.querySelector('#feed').clientWidth)
+      assert.ok(width <= room, `row ${n} is ${width} px wide in ${room}`)
+    }
+    assert.equal(await row(0).locator('a[target]').count(), 0)
+    const made = await row(0).evaluate((article) => [...new Set([...article.querySelectorAll('.title *, .summary *, .action *, .name *, .scope *')].map(({ localName }) => localName))])
+    assert.deepEqual(made, ['bdi'])
+    assert.doesNotMatch(await row(1).locator('.did').textContent(), /[\u202a-\u202e\u2066-\u2069]/)
+    const link = row(1).locator('.title a')
+    assert.equal(await link.getAttribute('rel'), 'noopener noreferrer nofollow ugc')
+    assert.equal(await link.getAttribute('referrerpolicy'), 'no-referrer')
+    assert.equal(await link.getAttribute('onmouseover'), null)
+    assert.match(await row(4).locator('.did').textContent(), /\(evil\.example\)/)
+    for (let n = 0; n < 6; n++) if (await row(n).locator('button').count()) await row(n).locator('button').click()
+    assert.ok((await row(3).boundingBox()).height < 800)
+    const [inner, outer] = await page.evaluate(() => [document.querySelector('#feed').scrollWidth, document.querySelector('#feed').clientWidth])
+    assert.ok(inner <= outer, `the feed is ${inner} px wide in ${outer}`)
+    // Its scope is a filter, whatever it is.
+    await row(0).locator('.scope').click()
+    await page.waitForFunction(() => document.querySelectorAll('article:not(.divider)').length === 1)
+    assert.equal(await row(0).count(), 1)
     await page.waitForTimeout(500)
   }, { tapped: true }))
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { faults, look, rows, shoot } from './page.mjs'
+import { faults, look, mixture, rows, shoot, still } from './page.mjs'
 
 const DESK = { width: 1280, height: 800 }
 const PHONE = { width: 360, height: 720 }
@@ -28,6 +28,31 @@ for (const [name, looks] of LOOKS) {
         await sound(page)
       }
     }, looks))
+}
+
+for (const [name, looks] of LOOKS) {
+  test(`${name}: posts and changes together`, () =>
+    look(async (page, relay) => {
+      await rows(page, 8)
+      relay.events(...mixture())
+      await page.waitForSelector('.sources li:nth-child(5)', { state: 'attached' })
+      await still(page, relay, mixture())
+      await page.locator('article.change').first().waitFor()
+      await shoot(page, `${name}-mixed`)
+      await sound(page)
+      for (const button of await page.locator('article.change button').all()) await button.click()
+      await shoot(page, `${name}-mixed-open`)
+      await sound(page)
+      if (looks.viewport !== PHONE) return
+      await page.click('.unfold')
+      await shoot(page, `${name}-mixed-unfolded`)
+      await sound(page)
+      await page.click('.unfold')
+      await page.click('.tabs button:nth-child(2)')
+      await page.evaluate(() => document.querySelector('source-list').scrollIntoView())
+      await shoot(page, `${name}-mixed-world`)
+      await sound(page)
+    }, { ...looks, tapped: true }))
 }
 
 test('paused and with the list of shortcuts open, axe finds nothing', () =>

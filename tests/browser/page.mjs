@@ -140,10 +140,10 @@ export async function tap(page) {
 let made = 0
 
 /** An event as the relay would send it. */
-export function event(type, topic, data) {
+export function event(type, topic, data, source = 'test') {
   const time = new Date().toISOString()
   return {
-    specversion: '1.0', id: `${type}:test-${++made}`, source: '/sources/test', type: `streamer.${type}`, topic, time,
+    specversion: '1.0', id: `${type}:test-${++made}`, source: `/sources/${source}`, type: `streamer.${type}`, topic, time,
     received: time, enriched: time, datacontenttype: 'application/json', data,
   }
 }
@@ -151,6 +151,49 @@ export function event(type, topic, data) {
 export function post(id, more) {
   const data = { id, author: { id: '1', handle: 'tester', name: 'Tester' }, text: '', facets: [], tags: [], media: [] }
   return event('post', 'post.test.en.tester', { ...data, ...more })
+}
+
+export function change(source, more) {
+  return event('change', `change.${source}.edit.-.-`, { id: `c${made}`, action: 'edit', ...more }, source)
+}
+
+const WIKI = 'en.wikipedia.org'
+
+/** What a house that follows many things sends: edits in bursts, pushes, entries, a hook, and posts between them. */
+export function mixture() {
+  const edit = (scope, title, name, summary) =>
+    change('wiki', { scope, title, url: `https://${scope}/wiki/${encodeURIComponent(title)}`, actor: { id: name, handle: name }, summary })
+  const push = (scope, title, name, action = 'push') =>
+    change('github', { action, scope, title, url: `https://github.com/${scope}/commit/1`, actor: { id: '1', handle: name, url: `https://github.com/${name}` } })
+  return [
+    post(`mixed-1-${made}`, { text: 'The ferry is late again #harbour', author: { id: '2', handle: 'aroha', name: 'Aroha Tamati' }, lang: 'en' }),
+    edit(WIKI, 'Kākāpō', 'Moho', 'Reverted edits by 203.0.113.9 (talk) to last version by Weka'),
+    edit(WIKI, 'List of flightless birds', 'Weka', '/* Parrots */ cite the recovery programme'),
+    edit(WIKI, 'Ōkārito', 'Moho', ''),
+    edit('ar.wikipedia.org', 'كاكابو', 'طائر', 'إصلاح وصلة داخلية'),
+    edit('www.wikidata.org', 'Q188005', 'QuickBot', '/* wbsetlabel-add:1|mi */ Kākāpō'),
+    push('twisted/twisted', 'Close the transport before the protocol is told that it is lost, and say so in the documentation of both', 'octocat'),
+    post(`mixed-2-${made}`, { text: 'すばらしい朝です。散歩に行きましょう。', lang: 'ja', author: { id: '3', handle: 'hana', name: '花' } }),
+    push('example/a-repository-with-a-rather-long-name', 'v2.4.0', 'releasebot', 'release'),
+    change('news', {
+      action: 'entry', scope: 'feeds.example', title: 'Harbour board approves the new breakwater after a year of hearings', url: 'https://feeds.example/1',
+      summary: 'The board voted four to three on Thursday evening. Work begins in the spring and is to last two years; the ferries go from the old pier meanwhile, and parking is to be had behind the fish market.',
+    }),
+    change('deploys', { action: 'deployed', scope: 'shop', title: 'shop 412 to production' }),
+    post(`mixed-3-${made}`, { text: 'Kia ora! Who is going to the market on Saturday?', lang: 'en', author: { id: '4', handle: 'wiremu', name: 'Wiremu' } }),
+  ]
+}
+
+/** Shows these, and nothing after them. */
+export async function still(page, relay, events) {
+  await page.click('.pause')
+  await page.waitForSelector('.status[data-tone="held"]')
+  const { sent } = await account(page)
+  relay.events(...events)
+  await page.waitForFunction((n) => Number(document.querySelector('[data-count=sent] b').textContent.replace(/\D/g, '')) >= n, sent + events.length)
+  await page.click('.pause')
+  await page.click('.pause')
+  await page.waitForSelector('.status[data-tone="held"]')
 }
 
 export async function shoot(page, name) {

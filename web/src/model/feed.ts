@@ -1,10 +1,12 @@
 // The feed behind the view: what is shown, what waits, and the account of both.
 
-import { EVERYTHING, passes, type Filter } from './filter.ts'
-import { Flow, sample } from './flow.ts'
+import { fold, type ChangeRow } from './change.ts'
+import { EVERYTHING, narrowed, passes, type Filter } from './filter.ts'
+import { Flow } from './flow.ts'
 import { Ledger } from './ledger.ts'
 import { placeless, type Row } from './row.ts'
 import { covers, type Scrub } from './scrubs.ts'
+import { Turns } from './turns.ts'
 
 export const MOST_ROWS = 200
 export const MOST_WAITING = 1000
@@ -23,10 +25,12 @@ export class Feed {
   #rows: readonly Row[] = [] // newest first
   #waiting: Row[] = [] // newest last
   readonly #deleted = new Set<string>()
+  readonly #turns = new Turns()
+  readonly #changeTurns = new Turns()
 
   /** Newest first, as the filter wants them. */
   get rows(): readonly Row[] {
-    return this.#rows.filter((row) => passes(this.filter, row))
+    return this.#rows.flatMap((row) => narrowed(this.filter, row) ?? [])
   }
 
   /** How many are new since the feed was held. */
@@ -83,48 +87,72 @@ export class Feed {
 
   /** Takes out a row that could not be drawn. */
   discard(row: Row): void {
-    if (!this.#rows.includes(row)) return
-    if (row.kind === 'post') this.ledger.unshow()
-    this.#put(this.#rows.filter((other) => other !== row))
+    const whole = this.#rows.find(({ key }) => key === row.key) // a filter may have left a part of it
+    if (!whole) return
+    this.ledger.unshow(events(whole))
+    this.#put(this.#rows.filter((other) => other !== whole))
   }
 
   /** Moves what the flow allows from waiting to shown; call it `FLUSHES_PER_S` times a second while not held. */
   flush(): void {
     if (this.#waiting.length === 0) return void this.flow.allow(0)
     const room = Math.max(0, FIRST_ROWS - this.#rows.length)
-    const posts = this.#waiting.filter((row) => row.kind === 'post').length
-    this.#show(Math.max(room, this.flow.allow(posts)))
+    const rows = this.#ready()
+    this.#show(rows, Math.max(room, this.flow.allow(rows.filter(({ kind }) => kind !== 'gap').length)))
   }
 
   /** The reader asked for it: everything that waits, as far as the list holds it. */
   showAll(): void {
-    this.#show(MOST_ROWS)
+    this.#show(this.#ready(), MOST_ROWS)
   }
 
-  #show(count: number): void {
-    const newestFirst = this.#waiting.toReversed()
-    const chosen = sample(newestFirst.filter((row) => row.kind === 'post'), count)
-    const keep = new Set<Row>(chosen)
-    const fresh = newestFirst.filter((row) => row.kind === 'gap' || keep.has(row))
-    const posts = newestFirst.reduce((sum, row) => sum + (row.kind === 'post' ? 1 : 0), 0)
+  /** What waits, newest first and folded; a change that was shown before is none. */
+  #ready(): Row[] {
+    const known = new Set(this.#rows.flatMap((row) => (row.kind === 'change' ? row.changes.map(({ key }) => key) : [])))
+    const fresh = this.#waiting.filter((row) => row.kind !== 'change' || !known.has(row.key))
+    this.ledger.drop(this.#waiting.length - fresh.length)
+    this.#waiting = fresh
+    return fold(fresh.toReversed())
+  }
+
+  #show(rows: readonly Row[], count: number): void {
+    const chosen = new Set<Row>(this.#choose(rows, count))
+    const fresh = rows.filter((row) => row.kind === 'gap' || chosen.has(row))
+    const shown = sum(fresh)
     this.#waiting = []
     this.overflow = 0
-    this.ledger.show(chosen.length)
-    this.ledger.drop(posts - chosen.length)
+    this.ledger.show(shown)
+    this.ledger.drop(sum(rows) - shown)
     if (fresh.length === 0) return
     // A post that was edited stays where it is.
     const again = new Map(fresh.map((row) => [row.key, row]))
     const known = new Set(this.#rows.map((row) => row.key))
     const kept = this.#rows.map((row) => again.get(row.key) ?? row)
-    this.#put(fewGaps([...fresh.filter((row) => !known.has(row.key)), ...kept]).slice(0, MOST_ROWS))
+    // New changes join those on top of the list, down to the newest post.
+    const post = kept.findIndex(({ kind }) => kind === 'post')
+    const run = post < 0 ? kept.length : post
+    const top = fold([...fresh.filter((row) => !known.has(row.key)), ...kept.slice(0, run)])
+    this.#put(fitting(fewGaps([...top, ...kept.slice(run)]).reverse(), MOST_ROWS).reverse())
+  }
+
+  /** Sources take turns, and all that send changes are one among those that send posts. */
+  #choose(rows: readonly Row[], count: number): Row[] {
+    const others = rows.filter(({ kind }) => kind !== 'gap')
+    const chosen = this.#turns.take(others, count, ({ kind, source }) => (kind === 'change' ? 'changes' : `posts ${source}`))
+    const changes = chosen.filter(isChange).length
+    return [
+      ...chosen.filter((row) => !isChange(row)),
+      ...this.#changeTurns.take(others.filter(isChange), changes, ({ source }) => source),
+    ]
   }
 
   #trim(): void {
-    while (this.#waiting.length > MOST_WAITING) {
-      if (this.#waiting.shift()?.kind !== 'post') continue
-      this.ledger.drop(1)
-      this.overflow++
-    }
+    if (this.#waiting.length <= MOST_WAITING) return
+    const before = sum(this.#waiting)
+    this.#waiting = fitting(this.#waiting, MOST_WAITING)
+    const lost = before - sum(this.#waiting)
+    this.ledger.drop(lost)
+    this.overflow += lost
   }
 
   #put(rows: readonly Row[]): void {
@@ -137,4 +165,24 @@ export class Feed {
 function fewGaps(newestFirst: readonly Row[]): Row[] {
   let gaps = 0
   return newestFirst.filter((row) => row.kind !== 'gap' || ++gaps <= MOST_GAPS)
+}
+
+/** The newest `most`; changes take more than half of them only where nothing else wants the room. */
+function fitting(newestLast: readonly Row[], most: number): Row[] {
+  const surplus = newestLast.length - most
+  let changes = Math.min(surplus, newestLast.filter(isChange).length - most / 2)
+  return newestLast.filter((row) => !isChange(row) || changes-- <= 0).slice(-most)
+}
+
+function isChange(row: Row): row is ChangeRow {
+  return row.kind === 'change'
+}
+
+/** How many events a row stands for in the account; gaps are none of those that were sent. */
+function events(row: Row): number {
+  return row.kind === 'change' ? row.changes.length : row.kind === 'post' ? 1 : 0
+}
+
+function sum(rows: readonly Row[]): number {
+  return rows.reduce((all, row) => all + events(row), 0)
 }

@@ -32,17 +32,3 @@ export class Flow {
     return granted
   }
 }
-
-/** The newest `count`, taking turns between the sources so that a loud one does not drown the others. */
-export function sample<T extends { readonly source: string }>(newestFirst: readonly T[], count: number): T[] {
-  if (newestFirst.length <= count) return [...newestFirst]
-  const bySource = Map.groupBy(newestFirst, (row) => row.source)
-  const chosen = new Set<T>()
-  for (let round = 0; chosen.size < count; round++) {
-    for (const rows of bySource.values()) {
-      const row = rows[round]
-      if (row && chosen.size < count) chosen.add(row)
-    }
-  }
-  return newestFirst.filter((row) => chosen.has(row))
-}

@@ -29,10 +29,10 @@ export class Ledger {
     this.notShown += count
   }
 
-  /** It counted as shown, and then could not be drawn. */
-  unshow(): void {
-    this.shown--
-    this.notShown++
+  /** They counted as shown, and then could not be drawn. */
+  unshow(count: number): void {
+    this.shown -= count
+    this.notShown += count
   }
 
   lose(count: number): void {

@@ -1,21 +1,12 @@
 // What the feed shows: an event read once, distrusted, and brought into a form the view can draw as it is.
 
 import type { CloudEvent, Gap, Lag } from '../client/client.d.ts'
+import { byline, type Byline } from './byline.ts'
+import { changeRow, type ChangeRow } from './change.ts'
+import { dict, list, string, time, type Dict } from './reading.ts'
 import { whoseOf, type Whose } from './scrubs.ts'
 import { cleanName, pieces, safeUrl, type Facet, type Piece } from './text.ts'
 import { words } from './words.ts'
-
-export interface Byline {
-  readonly name: string
-  /** With its @; empty where it says no more than the name. */
-  readonly handle: string
-  /** What finds the author in a filter. */
-  readonly mention: string
-  readonly url: string | undefined
-  readonly initials: string
-  /** 0…11, the same for the same author. */
-  readonly hue: number
-}
 
 export interface PostRow {
   readonly kind: 'post'
@@ -48,9 +39,7 @@ export interface GapRow {
   readonly cause: string
 }
 
-export type Row = PostRow | GapRow
-
-export type Dict = Readonly<Record<string, unknown>>
+export type Row = PostRow | ChangeRow | GapRow
 
 const LONG_CHARACTERS = 700
 const LONG_LINES = 12
@@ -74,7 +63,7 @@ export function rowOf(event: CloudEvent, now: number): Row | undefined {
   const data = dict(event.data)
   const source = sourceOf(event)
   if (event.type === 'streamer.post') return post(event, data, source, now)
-  if (event.type === 'streamer.change') return change(event, data, source, now)
+  if (event.type === 'streamer.change') return changeRow(event, data, source, now)
   if (event.type === 'streamer.gap') return upstreamGap(event, data, source, now)
   return undefined
 }
@@ -94,7 +83,7 @@ export function lagRow(lag: Lag, now: number): GapRow {
 export function gapRow(gap: Gap, now: number): GapRow {
   const cause = gap.reason === 'expired' ? 'you were away longer than the relay remembers' : 'the relay began a new log'
   return {
-    kind: 'gap', key: `gap ${now}`, source: '', at: now, title: 'Some posts were missed', from: gap.from, to: gap.to, cause,
+    kind: 'gap', key: `gap ${now}`, source: '', at: now, title: words.someMissed, from: gap.from, to: gap.to, cause,
   }
 }
 
@@ -122,16 +111,6 @@ function post(event: CloudEvent, data: Dict, source: string, now: number): PostR
   }
 }
 
-function change(event: CloudEvent, data: Dict, source: string, now: number): PostRow {
-  const actor = typeof data['actor'] === 'string' ? { name: data['actor'] } : dict(data['actor'])
-  const title = string(data['title'])
-  const summary = string(data['summary'])
-  const facets = title && safeUrl(data['url']) ? [{ start: 0, end: Array.from(title).length, kind: 'link', value: string(data['url']) }] : []
-  const text = [title, summary].filter(Boolean).join('\n')
-  const made = post(event, { id: event.id, author: actor, text, facets, url: data['url'], lang: data['lang'] }, source, now)
-  return { ...made, body: made.body.map(({ host: _, ...piece }) => piece) }
-}
-
 function upstreamGap(event: CloudEvent, data: Dict, source: string, now: number): GapRow {
   const missed = data['missed']
   const count = typeof missed === 'number' && missed > 0 ? missed : undefined
@@ -141,51 +120,10 @@ function upstreamGap(event: CloudEvent, data: Dict, source: string, now: number)
   }
 }
 
-function byline(author: Dict, source: string): Byline {
-  const bare = cleanName(string(author['handle'])).replace(/^@/, '')
-  const name = cleanName(string(author['name'])) || bare || cleanName(string(author['id'])) || source
-  const initials = Array.from(name.replace(/[^\p{L}\p{N}\s]/gu, '').trim() || name)
-  const second = initials.indexOf(' ')
-  return {
-    name: Array.from(name).slice(0, 60).join(''),
-    handle: bare && bare !== name ? `@${bare}` : '',
-    mention: bare ? `@${bare}` : '',
-    url: safeUrl(author['url'])?.href,
-    initials: ((initials[0] ?? '?') + (second > 0 ? (initials[second + 1] ?? '') : '')).toUpperCase(),
-    hue: hash(bare || name) % 12,
-  }
-}
-
-function hash(text: string): number {
-  let sum = 0
-  for (const char of text) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) >>> 0
-  return sum
-}
-
 function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
     return text
   }
-}
-
-export function dict(value: unknown): Dict {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Dict) : {}
-}
-
-function list(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function string(value: unknown): string {
-  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
-}
-
-const FURTHEST_MS = 8.64e15 // from the epoch, either way; a Date beyond is invalid, and throws when it is shown
-
-/** RFC 3339 or ms since the epoch, to ms since the epoch. */
-function time(value: unknown): number | undefined {
-  const ms = typeof value === 'number' ? value : Date.parse(string(value))
-  return Math.abs(ms) <= FURTHEST_MS ? ms : undefined
 }

@@ -2,7 +2,8 @@
 
 import type { CloudEvent } from '../client/client.d.ts'
 import { HEIGHT, PER_KM, WIDTH, project } from './projection.ts'
-import { dict, keyOf, sourceOf } from './row.ts'
+import { dict } from './reading.ts'
+import { keyOf, sourceOf } from './row.ts'
 import { whoseOf, type Whose } from './scrubs.ts'
 
 export interface Spot {

@@ -42,6 +42,14 @@ export function safeUrl(address: unknown): URL | undefined {
   }
 }
 
+/** Cut to so many code points, with an ellipsis where something is left out. */
+export function cut(text: string, most: number): string {
+  if (text.length <= most) return text
+  // Twice as many units hold at least that many code points: a text without end is not taken apart as a whole.
+  const points = Array.from(text.slice(0, 2 * most + 2))
+  return points.length > most ? `${points.slice(0, most).join('')}…` : text
+}
+
 /** Cuts `text` at its facets; offsets count code points. Facets that overlap or point nowhere are left out. */
 export function pieces(text: string, facets: readonly Facet[]): Piece[] {
   const all = Array.from(text)
@@ -70,7 +78,7 @@ function faceted(text: string, { kind, value }: Facet): Piece | undefined {
   if (kind === 'link') {
     const url = safeUrl(value)
     if (!url) return undefined
-    const host = url.hostname.replace(/^www\./, '')
+    const host = hostOf(url)
     const tells = hostIn(straight(text)) === host
     return { kind, text: straight(text), target: url.href, ...(tells ? {} : { host }) }
   }
@@ -81,6 +89,16 @@ function faceted(text: string, { kind, value }: Facet): Piece | undefined {
   return undefined
 }
 
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^www\./, '')
+}
+
+/** The host that `url` leads to, where a title looks like the address of another one; else empty. */
+export function foreignHost(title: string, url: URL): string {
+  const said = hostIn(title)
+  return /^([^\s.]+\.)+(\p{L}{2,}|xn--[^\s.]+)$/u.test(said) && said !== hostOf(url) ? hostOf(url) : ''
+}
+
 /** The host that a link's text begins with, letter for letter: what a reader takes for the place it leads to. */
 function hostIn(text: string): string {
   const address = text.trim().toLowerCase().replace(/^https?:\/\//, '').replace(/^www\./, '')
@@ -88,6 +106,10 @@ function hostIn(text: string): string {
 }
 
 function plain(text: string): Piece {
-  const shown = text.replace(BODY_CONTROLS, '').replace(/\n{3,}/g, '\n\n')
-  return { kind: 'text', text: shown, target: '' }
+  return { kind: 'text', text: bodyText(text).replace(/\n{3,}/g, '\n\n'), target: '' }
+}
+
+/** A text without control characters. What turns directions around stays: it does no harm within a block of its own. */
+export function bodyText(text: string): string {
+  return text.replace(BODY_CONTROLS, '')
 }

@@ -39,6 +39,8 @@ const gapCauses: Readonly<Record<string, string>> = {
   shed: 'more than we could keep',
   spool: 'what we had stored was damaged',
   stopped: 'it was switched off',
+  gone: 'the source is gone for good',
+  finished: 'it had come to its end',
 }
 
 const seconds = (ms: number): string => `${Math.max(1, Math.ceil(ms / 1000))} s`
@@ -83,15 +85,23 @@ export const words = {
   flows: { all: 'Everything', calm: 'Calm, 2 a second', slow: 'Slow, 1 in 3 seconds' },
   source: 'Source',
   language: 'Language',
+  kind: 'Show',
+  kinds: { '': 'posts and changes', post: 'only posts', change: 'only changes' },
   any: 'any',
-  filter: 'Filter posts',
+  filter: 'Filter',
   controls: 'More controls',
-  filterHint: 'word, #tag or @name',
+  filterHint: 'word, #tag, @name or in:place',
+  filterWords: [
+    ['#tag  @name', 'posts with that tag, by that author'],
+    ['in:place', 'changes of that wiki, repository or feed'],
+    ['from:source', 'what that source sent'],
+    ['is:post  is:change', 'only the one or the other'],
+  ],
   theme: { auto: 'Theme: as the device', light: 'Theme: light', dark: 'Theme: dark' },
   keyboard: 'Keyboard shortcuts',
 
   feed: 'Feed',
-  waiting: 'Waiting for the first post…',
+  waiting: 'Waiting for the first event…',
   noneMatch: 'Nothing that arrived matches the filter yet.',
   unfilter: 'stop filtering',
   replies: 'reply',
@@ -101,12 +111,17 @@ export const words = {
   media: (n: number) => (n === 1 ? '1 attachment' : `${numbers.format(n)} attachments`),
   postBy: (name: string) => `Post by ${name}`,
   openPost: 'open the post',
+  changeBy: (actor: string, what: string, more: number) =>
+    [actor && `${actor}:`, what, more > 0 && `and ${words.others(more)}`].filter(Boolean).join(' '),
+  others: (n: number) => `${numbers.format(n)} more`,
+  fewer: 'fewer',
   /** The day is left out where it is today; seconds matter only within a minute. */
   gapSpan: (from: number, to: number, now: number) => {
     const [first, last] = from < to ? [from, to] : [to, from]
     const today = day.format(first) === day.format(now) && day.format(last) === day.format(now)
     return (!today ? dated : last - first < 60_000 ? clock : shortClock).formatRange(first, last)
   },
+  someMissed: 'Some events were missed',
   missed: (count: number | undefined, filled: boolean) =>
     filled ? 'missed at first, fetched since' : count === undefined ? 'missed' : `${numbers.format(count)} missed`,
   gapCause: (cause: string) => (Object.hasOwn(gapCauses, cause) ? (gapCauses[cause] as string) : cause.replaceAll(/[_-]/g, ' ')),
@@ -124,6 +139,12 @@ export const words = {
   noPlaces: 'No post with a place yet.',
   country: (code: string) => (code ? called(countries, code) : 'Sea or unknown'),
   languageName: (code: string) => called(languages, code),
+
+  sources: 'Sources',
+  sourcesAge: 'last event of each',
+  sends: (posts: boolean, changes: boolean) => (posts && changes ? 'posts and changes' : changes ? 'changes' : 'posts'),
+  lastCame: (ms: number) => (ms < 5_000 ? 'now' : `${ago(ms)} ago`),
+  noSources: 'Nothing came yet.',
 
   perSecond: (rate: number) => `${rate < 10 ? rate.toFixed(1) : numbers.format(Math.round(rate))}/s`,
   rowsKept: (n: number) => `${numbers.format(n)} rows kept`,

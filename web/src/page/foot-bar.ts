@@ -1,4 +1,4 @@
-// The account: every post the relay sent is somewhere in this line.
+// The account: every post and change the relay sent is somewhere in this line.
 
 import { html, type TemplateResult } from 'lit'
 import { words } from '../model/words.ts'

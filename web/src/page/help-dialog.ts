@@ -23,9 +23,9 @@ export class HelpDialog extends LitElement {
       <dialog aria-labelledby="help-title" closedby="any">
         <h2 id="help-title">${words.keyboard}</h2>
         <label class="switch"><input type="checkbox" .checked=${this.prefs.keyboard} @change=${this.#switch} /> Single-letter shortcuts</label>
-        <dl>${KEYS.map(([keys, does]) => html`
-          <div><dt>${keys.split('  ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${does}</dd></div>`)}
-        </dl>
+        ${meanings(KEYS)}
+        <h2>${words.filter}</h2>
+        ${meanings(words.filterWords)}
         <button type="button" @click=${() => this.querySelector('dialog')?.close()}>Close</button>
       </dialog>
     `
@@ -34,6 +34,13 @@ export class HelpDialog extends LitElement {
   #switch(event: Event): void {
     this.prefs.keyboard = (event.target as HTMLInputElement).checked
   }
+}
+
+function meanings(of: readonly (readonly [typed: string, does: string])[]): TemplateResult {
+  return html`
+    <dl>${of.map(([typed, does]) => html`
+      <div><dt>${typed.split('  ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${does}</dd></div>`)}
+    </dl>`
 }
 
 customElements.define('help-dialog', HelpDialog)

@@ -12,7 +12,7 @@ export interface Actions {
 export const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['p', 'pause, resume'],
   ['.', 'show what is new'],
-  ['j  k', 'next, previous post'],
+  ['j  k', 'next, previous post or change'],
   ['Page Down  Page Up', 'the same, inside the feed'],
   ['/', 'filter'],
   ['Ctrl+End  Ctrl+Home', 'leave the feed, forwards or backwards'],

@@ -6,6 +6,7 @@ import { MOST_ROWS } from '../model/feed.ts'
 import { narrows, type Filter } from '../model/filter.ts'
 import type { Row } from '../model/row.ts'
 import { words } from '../model/words.ts'
+import { changeView } from './change-view.ts'
 import { icons } from './icons.ts'
 import { gapView, postView, type Shown } from './row-view.ts'
 import { View } from './view.ts'
@@ -21,7 +22,7 @@ export class LiveFeed extends View {
   #focused: { readonly key: string; readonly at: number } | undefined
   readonly #onSelect = () => this.#selected()
   readonly #reveal = (key: string): void => {
-    this.#open.add(key)
+    if (!this.#open.delete(key)) this.#open.add(key)
     if (this.#open.size > MOST_OPEN) this.#open.delete(this.#open.values().next().value as string)
     this.requestUpdate()
   }
@@ -96,7 +97,8 @@ export class LiveFeed extends View {
   /** One row that cannot be drawn must not cost the others; it goes, and is counted as not shown. */
   #row(row: Row, shown: Shown): TemplateResult | typeof nothing {
     try {
-      return row.kind === 'post' ? postView(row, shown) : gapView(row, shown)
+      if (row.kind === 'post') return postView(row, shown)
+      return row.kind === 'change' ? changeView(row, shown) : gapView(row, shown)
     } catch {
       this.#bad.push(row)
       return nothing
@@ -104,16 +106,16 @@ export class LiveFeed extends View {
   }
 
   /** What was chosen in the tool bar, which hides its menus on a phone; here it is seen and undone anywhere. */
-  #chip({ source, lang }: Filter): TemplateResult | typeof nothing {
-    if (!source && !lang) return nothing
+  #chip({ source, lang, kind }: Filter): TemplateResult | typeof nothing {
+    if (!source && !lang && !kind) return nothing
     return html`<button class="chip" type="button" @click=${this.#widen}>
-      <bdi>${[lang, source].filter(Boolean).join(' · ')}</bdi><span aria-hidden="true">×</span><span class="sr">, ${words.unfilter}</span>
+      <bdi>${[kind && words.kinds[kind], lang, source].filter(Boolean).join(' · ')}</bdi><span aria-hidden="true">×</span><span class="sr">, ${words.unfilter}</span>
     </button>`
   }
 
   #widen(): void {
     this.querySelector<HTMLElement>('#feed-title')?.focus() // the chip goes; focus must not go with it
-    this.dispatchEvent(new CustomEvent('filter', { detail: { source: '', lang: '' }, bubbles: true }))
+    this.dispatchEvent(new CustomEvent('filter', { detail: { source: '', lang: '', kind: '' }, bubbles: true }))
   }
 
   #pill(count: number): TemplateResult {

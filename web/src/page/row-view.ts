@@ -13,8 +13,9 @@ export interface Shown {
   /** Place in the feed, from 1. */
   readonly at: number
   readonly now: number
-  /** The reader opened it: sensitive or long texts show in full. */
+  /** The reader opened it: sensitive or long texts show in full, and all changes of a row. */
   readonly open: boolean
+  /** Opens it; what can be folded up again is, the second time. */
   readonly reveal: (key: string) => void
 }
 
@@ -82,12 +83,16 @@ function piece({ kind, text, target, host }: Piece): TemplateResult | string {
   return html`<a class=${kind} href=${toHash({ ...EVERYTHING, text: target })}><bdi>${text}</bdi></a>`
 }
 
-function out(url: string, text: string): TemplateResult {
+export function out(url: string, text: string): TemplateResult {
   return html`<a href=${url} target="_blank" rel=${REL} referrerpolicy="no-referrer"><bdi>${text}</bdi></a>`
 }
 
+export function when(at: number, now: number): TemplateResult {
+  return html`<time datetime=${new Date(at).toISOString()} title=${words.time(at)}>${ago(now - at)}</time>`
+}
+
 function stamp(row: PostRow, now: number): TemplateResult {
-  const time = html`<time datetime=${new Date(row.at).toISOString()} title=${words.time(row.at)}>${ago(now - row.at)}</time>`
+  const time = when(row.at, now)
   if (!row.url) return time
   const label = `${ago(now - row.at)}, ${words.openPost}`
   return html`<a class="stamp" href=${row.url} target="_blank" rel=${REL} referrerpolicy="no-referrer" aria-label=${label}>${time}</a>`

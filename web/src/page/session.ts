@@ -8,15 +8,17 @@ import { FLUSHES_PER_S } from '../model/flow.ts'
 import { Hold, type Cause } from '../model/hold.ts'
 import { Places, WINDOW_MS } from '../model/places.ts'
 import { Pulse } from '../model/pulse.ts'
-import { dict, gapRow, keyOf, lagRow, placeless, rowOf, sourceOf, type GapRow, type Row } from '../model/row.ts'
+import { dict } from '../model/reading.ts'
+import { gapRow, keyOf, lagRow, placeless, rowOf, sourceOf, type GapRow, type Row } from '../model/row.ts'
 import { scrubOf, Scrubs } from '../model/scrubs.ts'
+import { Sources } from '../model/sources.ts'
 import { spotOf } from '../model/spot.ts'
 import { status, type Facts } from '../model/status.ts'
 import { words } from '../model/words.ts'
 
 export const TOPICS = ['post.#', 'change.#', 'geo.#', 'delete.#', 'gap.#'] as const
 const HISTORY = 100 // events to begin with
-const MOST_NAMES = 40 // sources, and languages, offered in the filters
+const MOST_NAMES = 40 // languages offered in the filter
 
 export class Session extends EventTarget {
   readonly feed = new Feed()
@@ -25,7 +27,7 @@ export class Session extends EventTarget {
   readonly places = new Places()
   readonly pulse = new Pulse()
   readonly announcer = new Announcer()
-  readonly sources = new Set<string>()
+  readonly sources = new Sources()
   readonly langs = new Set<string>()
   readonly #live: Live
   readonly #scrubs = new Scrubs()
@@ -101,11 +103,12 @@ export class Session extends EventTarget {
     }
     const row = this.#read(event, now)
     if (!row) return
-    if (row.kind === 'post') {
+    if (row.kind !== 'gap') {
+      const received = Date.parse(event.received ?? '')
       // History says nothing about the rate and the delay.
-      if (this.#live.state.name === 'live') this.pulse.beat(now, Date.parse(event.received ?? ''))
-      if (this.sources.size < MOST_NAMES) this.sources.add(row.source)
-      if (row.lang && this.langs.size < MOST_NAMES) this.langs.add(row.lang)
+      if (this.#live.state.name === 'live') this.pulse.beat(now, received)
+      this.sources.see(row.source, row.kind, Math.min(now, received - this.pulse.skew || now))
+      if (row.kind === 'post' && row.lang && this.langs.size < MOST_NAMES) this.langs.add(row.lang)
     }
     this.feed.add(row)
   }

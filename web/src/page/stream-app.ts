@@ -14,6 +14,7 @@ import type { LiveFeed } from './live-feed.ts'
 import './notice-bar.ts'
 import './place-list.ts'
 import { Prefs, type Theme } from './prefs.ts'
+import './source-list.ts'
 import './tool-bar.ts'
 import { View } from './view.ts'
 import './world-map.ts'
@@ -84,6 +85,7 @@ export class StreamApp extends View {
         <section class="pane world-pane" aria-label=${words.world}>
           <world-map .session=${session}></world-map>
           <place-list .session=${session}></place-list>
+          <source-list .session=${session}></source-list>
         </section>
       </main>
       <nav class="tabs" aria-label="Views">${this.#tabButton('feed', words.feed)}${this.#tabButton('world', words.world)}</nav>

@@ -1,8 +1,8 @@
 // What the reader can do: hold the page still, slow it down, choose what to see.
 
-import { html, type TemplateResult } from 'lit'
+import { html, nothing, type TemplateResult } from 'lit'
 import { live } from 'lit/directives/live.js'
-import type { Filter } from '../model/filter.ts'
+import { KINDS, type Filter, type KindName } from '../model/filter.ts'
 import { FLOWS, type FlowName } from '../model/flow.ts'
 import { words } from '../model/words.ts'
 import { icons } from './icons.ts'
@@ -37,8 +37,9 @@ export class ToolBar extends View {
             ${FLOWS.map((name) => option(name, words.flows[name], feed.flow.name))}
           </select>
         </label>
-        ${this.#choice(words.source, 'source', sources, filter.source, (name) => name)}
-        ${this.#choice(words.language, 'lang', langs, filter.lang, words.languageName)}
+        ${sources.changing || filter.kind ? this.#kind(filter.kind) : nothing}
+        ${this.#choice(words.source, 'source', sources.names, filter.source, (name) => name)}
+        ${this.#choice(words.language, 'lang', [...langs], filter.lang, words.languageName)}
       </div>
       <label class="grow">
         <span>${words.filter}</span>
@@ -56,8 +57,20 @@ export class ToolBar extends View {
     `
   }
 
+  /** Only where there is something to choose: many a house has posts and nothing else. */
+  #kind(chosen: KindName): TemplateResult {
+    return html`
+      <label>
+        <span>${words.kind}</span>
+        <select name="kind" @change=${this.#filter}>
+          ${(['', ...KINDS] as const).map((kind) => option(kind, words.kinds[kind], chosen))}
+        </select>
+      </label>
+    `
+  }
+
   #choice(
-    label: string, name: keyof Filter, known: ReadonlySet<string>, chosen: string, called: (value: string) => string,
+    label: string, name: keyof Filter, known: readonly string[], chosen: string, called: (value: string) => string,
   ): TemplateResult {
     const values = [...new Set([...known, ...(chosen ? [chosen] : [])])].sort()
     return html`

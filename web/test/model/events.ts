@@ -7,3 +7,7 @@ export function cloudEvent(type: string, topic: string, data: object, source = '
 export function postEvent(data: object, source = 'birds'): CloudEvent {
   return cloudEvent('streamer.post', `post.${source}.en.jack`, { id: '1', text: '', facets: [], tags: [], media: [], ...data }, source)
 }
+
+export function changeEvent(id: number | string, data: object, source = 'wiki'): CloudEvent {
+  return cloudEvent('streamer.change', `change.${source}.edit.-.-`, { id: String(id), action: 'edit', ...data }, source, `change:${id}`)
+}

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { ChangeRow } from '../../src/model/change.ts'
 import { rowOf, type GapRow, type PostRow } from '../../src/model/row.ts'
 import { cleanName, pieces, safeUrl } from '../../src/model/text.ts'
 import { words } from '../../src/model/words.ts'
-import { cloudEvent, postEvent } from './events.ts'
+import { changeEvent, cloudEvent, postEvent } from './events.ts'
 
 const post = (data: object) => rowOf(postEvent(data), 0) as PostRow
 const joined = (text: string, facets: object[]) => pieces(text, facets as never).map(({ text: t, host }) => t + (host ? ` (${host})` : '')).join('')
@@ -112,16 +113,53 @@ describe('a post', () => {
   })
 })
 
-describe('other rows', () => {
-  it('a change links its title', () => {
-    const row = rowOf(cloudEvent('streamer.change', 'change.wiki.en', { title: 'Kākāpō', url: 'https://wiki.example/k', actor: 'Ana', summary: 'typo' }, 'wiki'), 0) as PostRow
-    expect(row.author.name).toBe('Ana')
-    expect(row.body).toEqual([
-      { kind: 'link', text: 'Kākāpō', target: 'https://wiki.example/k' },
-      { kind: 'text', text: '\ntypo', target: '' },
-    ])
+describe('a change', () => {
+  const change = (data: object) => (rowOf(changeEvent(1, data), 42) as ChangeRow)
+  const one = (data: object) => change(data).changes[0]
+
+  it('is read with all that it has, and named after its event', () => {
+    const row = change({
+      action: 'pull_request-review', scope: 'octo/repo', title: 'Kākāpō', url: 'https://wiki.example/k', summary: 'typo\n  fixed', tags: ['minor'],
+      actor: { id: '9', handle: 'ana', name: 'Ana T', url: 'https://wiki.example/ana' }, created: '2026-11-21T03:59:59.000Z',
+    })
+    expect(row).toMatchObject({ kind: 'change', key: 'wiki change:1', source: 'wiki', scope: 'octo/repo', at: Date.parse('2026-11-21T03:59:59.000Z') })
+    expect(row.changes).toEqual([{
+      key: 'wiki change:1', at: row.at, actor: 'Ana T', actorUrl: 'https://wiki.example/ana', action: 'pull request review', title: 'Kākāpō',
+      url: 'https://wiki.example/k', host: '', summary: 'typo fixed', long: false,
+      haystack: 'kākāpō\ntypo fixed\nana t\n@ana\npull request review\nocto/repo\nwiki\n#minor',
+    }])
+    expect(one({ actor: 'Ana' })).toMatchObject({ actor: 'Ana' })
   })
 
+  it.each([
+    null, 7, [], {}, { action: {}, scope: [], title: 7, url: 7, actor: 7, summary: {}, tags: 'x' }, { actor: { name: [] }, created: 1e300 },
+    { title: '\ud800', url: 'javascript:alert(1)' }, { url: 'data:text/html,x' }, { tags: [null, {}] },
+  ])('of any shape makes a row: %j', (data) => {
+    const row = rowOf({ ...changeEvent(1, {}), data }, 42) as ChangeRow
+    expect(row).toMatchObject({ kind: 'change', at: Date.parse('2026-11-21T04:00:00.000Z'), changes: [{ url: undefined, actorUrl: undefined }] })
+  })
+
+  it('that names nothing is called by its address', () => {
+    expect(one({ url: 'https://wiki.example/k?x=1' })).toMatchObject({ title: 'wiki.example/k', host: '' })
+  })
+
+  it.each([
+    ['Node.js', 'https://en.wikipedia.org/wiki/Node.js', 'en.wikipedia.org'], ['https://bank.example/login', 'https://evil.example/', 'evil.example'],
+    ['www.bank.example', 'https://bank.example/', ''], ['A page about bank.example', 'https://evil.example/', ''], ['Kākāpō', 'https://evil.example/', ''],
+    ['v1.2.0', 'https://www.github.com/x', ''], ['a.b.рф', 'https://www.github.com/x', 'github.com'], ['аpple.example', 'https://аpple.example/', expect.stringMatching(/^xn--/)],
+  ])('called %s that leads to %s tells: %s', (title, url, host) => expect(one({ title, url }).host).toEqual(host))
+
+  it('is cut where it has no end, between code points, and does not turn its neighbours around', () => {
+    const endless = '🦜\u202e'.repeat(500_000)
+    const row = change({ action: endless, scope: endless, title: endless, summary: endless, actor: { name: endless } })
+    const { actor, action, title, summary } = row.changes[0]
+    expect([row.scope, actor, action, title, summary].map((text) => Array.from(text).length)).toEqual([81, 60, 81, 301, 1001])
+    for (const text of [row.scope, actor, action, title]) expect(text).toMatch(/^(🦜)+…?$/u)
+    expect(summary).toMatch(/^(🦜\u202e)+…$/u)
+  })
+})
+
+describe('other rows', () => {
   it('a gap tells source, span and cause', () => {
     const [from, to] = ['2026-11-21T03:00:00.000Z', '2026-11-21T03:02:00.000Z']
     const row = rowOf(cloudEvent('streamer.gap', 'gap.birds', { from, to, cause: 'stall', filled: false }), 0) as GapRow

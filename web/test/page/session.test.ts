@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { CloudEvent } from '../../src/client/client.d.ts'
-import { cloudEvent, postEvent } from '../model/events.ts'
+import { changeEvent, cloudEvent, postEvent } from '../model/events.ts'
 import { sessionOf } from './fake.ts'
 
 const NOW = Date.parse('2026-11-21T04:10:30.000Z')
@@ -75,7 +75,7 @@ describe('what screen readers are told', () => {
     live.enter('offline', 'catching-up')
     live.gap({ reason: 'expired' })
     live.enter('live')
-    expect(session.announcer.text).toBe('Live. Some posts were missed')
+    expect(session.announcer.text).toBe('Live. Some events were missed')
   })
 
   it('after a short one waits its turn', () => {
@@ -87,11 +87,29 @@ describe('what screen readers are told', () => {
   })
 })
 
+describe('the sources', () => {
+  it('are listed with what they send and when they last did, by this device’s clock', () => {
+    const { live, session } = sessionOf()
+    const received = (event: CloudEvent, ms: number): CloudEvent => ({ ...event, received: new Date(ms).toISOString() })
+    live.events(
+      received(postEvent({}, 'birds'), NOW - 60_000), received(changeEvent(1, {}, 'wiki'), NOW - 5_000), received(changeEvent(2, {}, 'wiki'), NOW - 9_000),
+      received(changeEvent(3, {}, 'birds'), NOW + 60_000), changeEvent(4, {}, 'hooks'),
+    )
+    expect(session.sources.listed).toEqual([
+      { name: 'birds', posts: true, changes: true, at: NOW },
+      { name: 'hooks', posts: false, changes: true, at: NOW },
+      { name: 'wiki', posts: false, changes: true, at: NOW - 5_000 },
+    ])
+    for (let n = 0; n < 100; n++) live.events(postEvent({}, `more ${n}`))
+    expect(session.sources.listed).toHaveLength(40)
+  })
+})
+
 describe('an event of any shape', () => {
   it('stops nothing, and is accounted for', () => {
     const { live, session } = sessionOf()
     const unreadable = { ...postEvent({}), get data(): unknown { throw new Error('unreadable') } }
-    for (const type of ['streamer.post', 'streamer.geo', 'streamer.delete', 'streamer.scrub', 'streamer.gap']) {
+    for (const type of ['streamer.post', 'streamer.change', 'streamer.geo', 'streamer.delete', 'streamer.scrub', 'streamer.gap']) {
       for (const data of [null, 7, 'x', []]) live.events(cloudEvent(type, 'x.birds', data as never))
     }
     const { sent } = session.feed.ledger
