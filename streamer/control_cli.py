@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, BinaryIO
@@ -17,7 +18,9 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import attrs
 import click
 import msgspec
+from click.core import ParameterSource
 
+from streamer.policy.source_table import source_table
 from streamer.secrets import Secret, resolve
 
 ADMIN = "http://127.0.0.1:8181"
@@ -84,18 +87,9 @@ class Endpoint:
         return document
 
 
-@click.group()
-def sources() -> None:
-    """Look at, stop, start and change the sources of a running streamer.
-
-    NAMEs are those of [sources.NAME]; without any, a command is for all of them.
-    """
-
-
-def _at_endpoint(command: Callable[..., None]) -> Callable[..., None]:
+def _at(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say where to ask; it takes an `Endpoint` first."""
 
-    @click.argument("names", nargs=-1, metavar="[NAME]…")
     @click.option("--admin", default=ADMIN, show_default=True, metavar="URL", help="The streamer's admin endpoint.")
     @click.option(
         "--token", envvar="STREAMER_TOKEN", help="As in [streamer] token: '$NAME', 'file:/path' or the token itself."
@@ -108,7 +102,34 @@ def _at_endpoint(command: Callable[..., None]) -> Callable[..., None]:
     return asking
 
 
+def _at_endpoint(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, for a command that is about some sources or all."""
+    return click.argument("names", nargs=-1, metavar="[NAME]…")(_at(command))
+
+
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.group(invoke_without_command=True)
+@_at
+@_AS_JSON
+def sources(endpoint: Endpoint, as_json: bool) -> None:
+    """Look at, stop, start and change the sources of a running streamer.
+
+    Alone it shows how all of them stand; needs no token. NAMEs are those of [sources.NAME]; without any, a command is
+    for all of them. Options for a command stand after it.
+    """
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        _status(endpoint, (), as_json)
+        return
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{given[0]} stands after the command: streamer sources {context.invoked_subcommand} …")
 
 
 @sources.command()
@@ -116,6 +137,10 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON inst
 @_AS_JSON
 def status(endpoint: Endpoint, names: Sequence[str], as_json: bool) -> None:
     """Show how sources stand; needs no token."""
+    _status(endpoint, names, as_json)
+
+
+def _status(endpoint: Endpoint, names: Sequence[str], as_json: bool) -> None:
     rows = endpoint.ask("GET", "/status").get("streamer")
     if not isinstance(rows, dict):
         raise click.ClickException("no streamer runs at that endpoint; give the one of [streamer] admin. See --admin.")
@@ -164,24 +189,6 @@ def predicates(endpoint: Endpoint, names: Sequence[str], put: BinaryIO | None, d
     _show(endpoint.ask("PUT", "/predicates", query, put.read()), True)
 
 
-def table(rows: Mapping[str, Any]) -> str:
-    """Rows of values as lines of columns, in the order in which the values' names first come."""
-    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-    lines = [["source", *columns]]
-    lines += [[name, *(cell(row.get(column)) for column in columns)] for name, row in rows.items()]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def cell(value: Any) -> str:
-    """A value in a column."""
-    if value is None:
-        return "-"
-    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-
-
 def printable(text: str) -> str:
     """Without what could move a terminal's cursor: states may quote what an upstream said."""
     return "".join(character if character.isprintable() else "�" for character in text)
@@ -192,7 +199,7 @@ def _show(document: Mapping[str, Any], as_json: bool) -> None:
         text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
         click.echo("\n".join(map(printable, text.split("\n"))))
     else:
-        click.echo(table(document))
+        click.echo("\n".join(source_table(document, shutil.get_terminal_size().columns)))
 
 
 def _named(names: Sequence[str]) -> list[tuple[str, str]]:

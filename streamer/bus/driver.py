@@ -23,7 +23,7 @@ from streamer.bus.deliveries import Consumer
 from streamer.errors import BusError
 
 # AMQP reply codes that the house acts on.
-ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED = 403, 404, 406
+ACCESS_REFUSED, NOT_FOUND, RESOURCE_LOCKED, PRECONDITION_FAILED = 403, 404, 405, 406
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class IChannel(Interface):
     """
 
     def declare(method: str, keywords: Mapping[str, object]) -> Deferred[None]:
-        """Make one call of `topology.Declare`."""
+        """Make one call of `topology.Declare`, or a like one: any method that declares or deletes."""
 
     def depth(queue: str) -> Deferred[Depth]:
         """Look at a queue by a passive declaration, which needs no permission up to RabbitMQ 4.2."""

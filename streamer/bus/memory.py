@@ -26,6 +26,7 @@ from streamer.bus.crew import Crew
 from streamer.bus.lanes import Lanes
 from streamer.bus.limits import check
 from streamer.bus.memory_broker import MemoryBroker
+from streamer.bus.memory_locks import MemoryLocks
 from streamer.bus.memory_queue import MemoryWorker
 from streamer.bus.memory_work import MemoryWork
 from streamer.bus.shards import routed
@@ -67,6 +68,7 @@ class MemoryBus(Service):
         self._delay = delay
         self._shards = shards
         self._broker = MemoryBroker(clock, metrics, topology.layout(shards))
+        self.locks = MemoryLocks()
         self._works: dict[MemoryWork, None] = {}  # those whose handlers are not done, in order
         self._stopping: Deferred[None] | None = None
         self._stopped = False

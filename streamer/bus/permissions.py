@@ -4,8 +4,8 @@
 RabbitMQ gives three rights over names of exchanges and queues alike
 (https://www.rabbitmq.com/docs/access-control#authorisation): *configure* declares and deletes, *write* publishes to an
 exchange and binds a queue, *read* consumes from a queue and binds to an exchange. On a prepared broker no service
-declares, so none but the one that installs the topology has the first; and a service that is broken into can neither
-take the queues away nor bind one of its own beside them.
+declares any of the topology, so none but the one that installs it has the first (but for the queues that lock sources,
+`bus.locks`); and a service that is broken into can neither take the queues away nor bind one of its own beside them.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     topics: Mapping[str, str] = {}
 
 
+OF_LOCKS = f"^{re.escape(topology.LOCKS)}"
+
+
 def pattern(*names: str, shards: bool = False) -> str:
     """What matches these names of ours and no others; with `shards` the queues of all shards too."""
     ends = [re.escape(name.removeprefix(HOUSE)) for name in names]
@@ -64,7 +67,8 @@ USERS = (
         who="`twistd streamer`: publishes items",
         # Whoever is ready looks for the marker first, which from RabbitMQ 4.3.1 on needs some right over it; to read
         # an exchange to which nothing is published gives nothing.
-        rights=Rights(write=pattern(RAW), read=pattern(topology.MARKER)),
+        # To lock a source is to declare a queue and to delete it; nothing is written to it or read from it.
+        rights=Rights(configure=OF_LOCKS, write=pattern(RAW), read=pattern(topology.MARKER)),
         topics={RAW: TOPIC_OF_ITEMS},
     ),
     User(

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
@@ -17,11 +20,12 @@ from streamer.bus.address import Address
 from streamer.bus.crew import Crew
 from streamer.bus.driver import Driver
 from streamer.bus.lanes import Lanes
+from streamer.bus.locks import RabbitLocks
 from streamer.bus.logins import login_of
 from streamer.bus.publisher import WINDOW
 from streamer.bus.publishers import Publishers
 from streamer.bus.reader import Reader
-from streamer.bus.role import AFTER, Broker
+from streamer.bus.role import AFTER, Broker, Role, State
 from streamer.bus.worker import Worker
 from streamer.errors import BusStopped
 from streamer.interfaces import Handler, IBus, ILog, IWork, Offset, Receiver
@@ -76,6 +80,7 @@ class RabbitBus(Service):
         self._delay = delay
         self._broker = Broker(address.endpoints(reactor), self._connect, reactor, metrics, jitter, self._layout)
         self._publishers = Publishers(self._broker, shards)
+        self.locks = RabbitLocks(attrs.evolve(self._broker, connect=self._connect_locks), address.vhost)
         self._subscriptions: dict[Worker | Reader, None] = {}  # those not stopped, in order
         self._stopped = False
 
@@ -94,7 +99,7 @@ class RabbitBus(Service):
         """One sentence for each connection, with the broker's reason where one is not well; each reason once."""
         said = [trouble] if (trouble := self._publishers.trouble) else []
         first: dict[str, str] = {}  # by what was lost, whichever the host: the role that tells of it
-        for role in [*self._publishers.roles, *(subscription.role for subscription in self._subscriptions)]:
+        for role in self._roles:
             head, after, loss = role.status.partition(AFTER)
             for host, _ in self._broker.endpoints:
                 loss = loss.replace(host, "")
@@ -106,6 +111,7 @@ class RabbitBus(Service):
         """Connect all roles."""
         Service.startService(self)
         self._publishers.start()
+        self.locks.start()
         for subscription in self._subscriptions:
             subscription.role.start()
 
@@ -148,7 +154,17 @@ class RabbitBus(Service):
         self._stopped = True
         await gatherResults([subscription.stop() for subscription in tuple(self._subscriptions)])
         await self._publishers.stop()
+        await self.locks.stop()
         Service.stopService(self)
+
+    @property
+    def _roles(self) -> list[Role]:
+        locks = [self.locks.role] if self.locks.role.state is not State.IDLE else []
+        return [*self._publishers.roles, *locks, *(subscription.role for subscription in self._subscriptions)]
+
+    def _connect_locks(self, role: str) -> Any:
+        """With a name that says who has the locks, wherever it runs."""
+        return self._connect(f"{role} {platform.node()} {os.getpid()}")
 
     def _connect(self, role: str) -> Any:
         return self._driver(login_of(self._address, f"{self._client} {role}"), self._broker.clock)

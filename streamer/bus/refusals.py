@@ -35,6 +35,7 @@ class Doing(enum.Enum):
     QUEUE = "queue_declare"
     BIND = "queue_bind"
     UNBIND = "queue_unbind"
+    LOCK = "lock"  # of a source
     SET_UP = "setting up"  # consuming, or asking for confirms
     RUN = "running"  # publishing, or settling
 
@@ -59,6 +60,7 @@ NEEDS: Mapping[tuple[Doing, str], str] = {
     (Doing.BIND, "exchange"): "read it, to bind a queue to it",
     (Doing.UNBIND, "queue"): "write to it, to unbind it",
     (Doing.UNBIND, "exchange"): "read it, to unbind a queue from it",
+    (Doing.LOCK, "queue"): "configure it, to lock the source",
     (Doing.SET_UP, "queue"): "read it, to consume",
     (Doing.RUN, "exchange"): "write to it, to publish",
 }
@@ -200,7 +202,7 @@ ROWS = (
         _fixed(f"the {{kind}} {{name!r}} is not there: where the exchange {MARKER!r} is, services declare nothing; "
                f"{INSTALL} makes what is missing"), QUEUES),
     Row(405, rf"{_IN}",
-        _fixed("another connection has the queue for itself alone; it is not one of ours, which are all shared"),
+        _fixed("another connection has the queue for itself alone; of ours only the locks of sources are such"),
         "https://www.rabbitmq.com/docs/queues#exclusive-queues"),
     Row(406, rf"inequivalent arg '(?P<argument>.*?)' for {_IN}", _inequivalent, QUEUES),
     Row(406, r"acknowledgement on channel.*timed out",

@@ -39,6 +39,7 @@ DEAD = "streamer.dead"  # exchange and queue: what a worker could not do
 ENRICH = "streamer.enrich"
 TRENDS = "streamer.trends"
 LOG = "streamer.log"
+LOCKS = "streamer.source."  # begins the names of the queues that lock a source; see `bus.locks`
 MARKER = "streamer.topology.v1"  # exchange; the number rises with changes that need other policies
 
 DELIVERY_LIMIT = 10  # failed deliveries a message survives; the next one dead-letters it

@@ -52,6 +52,7 @@ class Follower:
     refused: Callable[[Ending], bool] = lambda ending: False
     said: str = ""  # how the last connection ended, for the operator; nothing is decided by it
     live: ISource | None = None  # as the upstream knows it
+    connections: int = 0  # that the upstream accepted
     legs: dict[int, Leg] = attrs.field(factory=dict)  # its connections, by number
     _asked: list[Leg] = attrs.field(factory=list)  # to be opened at the end of this step
     _overlap: Overlap | None = None
@@ -113,6 +114,7 @@ class Follower:
 
     def leg_connected(self, leg: Leg) -> None:
         """See `leg.Owner`."""
+        self.connections += 1
         self.log.info("{source} is connected.", source=leg.source.name)
         self.drive(lambda now: self.course.connected(leg.number))
 
@@ -141,7 +143,7 @@ class Follower:
             case Missed():
                 self.progress.missing(word.start, word.end, word.cause)
             case Mark(cursor) if not self.progress.safe.held("recovery"):
-                self.progress.intake.cursor = cursor
+                self.progress.intake.mark(cursor)
 
     def _take_over(self, leg: Leg, retiring: Leg | None) -> None:
         self.live, self.said = leg.source, ""

@@ -53,7 +53,8 @@ class Intake:
     metrics: Metrics
     limits: Limits = Limits()
     lost: Callable[[int], None] = lambda count: None
-    cursor: str | None = None  # of the last item that had one
+    cursor: str | None = None  # of the last item that had one, or the last mark
+    marked: bool = False  # the source says where to go on; cursors that its items carry are another's
     paused: bool = False
     pauses: int = 0
     _recent: Recent = attrs.field(factory=Recent)
@@ -89,11 +90,15 @@ class Intake:
         if fresh:
             for kind, count in Counter([item.kind for item in fresh]).items():
                 self.metrics.add(m.ITEMS, self.source, kind, by=count)
-            if moves:
+            if moves and not self.marked:
                 self.cursor = next((item.cursor for item in reversed(fresh) if item.cursor is not None), self.cursor)
             self.outflow.put(fresh, None if safe_ms is None else Resume(received=safe_ms, cursor=self.cursor))
             self.weigh()
         return new
+
+    def mark(self, cursor: str) -> None:
+        """The source says where to go on after what was taken so far."""
+        self.cursor, self.marked = cursor, True
 
     def remember(self, ids: Iterable[str]) -> None:
         """Items that are ours already, from an earlier process."""

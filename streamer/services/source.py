@@ -14,6 +14,7 @@ from streamer.errors import StreamerError
 from streamer.interfaces import ISource
 from streamer.metrics import Metrics
 from streamer.policy.course import State
+from streamer.policy.rate import Rate
 from streamer.policy.stall import Staleness
 from streamer.services.alignment import Alignment
 from streamer.services.fatal import Fatal
@@ -52,6 +53,7 @@ class SourceService(Service):
     tenure: Tenure
     following: bool = True  # what the operator wants
     open: bool = False  # what was kept has been read
+    rate: Rate = attrs.field(factory=Rate)  # of items
     _beginning: Deferred[None] = attrs.field(factory=lambda: succeed(None))
     _tick: IDelayedCall | None = None
     _good: ISource | None = None  # what was live before a change that was refused
@@ -155,12 +157,6 @@ class SourceService(Service):
             self.log.failure("while starting {source}; this is a defect", source=self.wanted.source.name)
             self.fatal(f"The source {self.wanted.source.name} cannot start: {error!r}")
 
-    def taken(self, sentence: str) -> None:
-        """Another process follows the source now: hang up at once, and end."""
-        self.hang_up()
-        self.follower.said = sentence
-        self.fatal(sentence)
-
     async def _end(self) -> None:
         self.tenure.leave()
         await self._beginning
@@ -168,6 +164,7 @@ class SourceService(Service):
         self.hang_up()
         self.following = following
         if not self.open:
+            await self.tenure.end()
             return
         self.open = False
         if self._tick is not None and self._tick.active():
@@ -184,6 +181,7 @@ class SourceService(Service):
     def _on_tick(self) -> None:
         self._tick = self.clock.callLater(TICK, self._on_tick)
         now = self.clock.seconds()
+        self.rate.look(now, items_of(self.wanted.source.name, self.metrics))
         self.look()
         for gap in self.progress.losses.due(int(now * 1000)):
             self.progress.announce(gap)
@@ -208,3 +206,8 @@ class SourceService(Service):
         live = self.follower.live
         changes = 0 if live is None else self.wanted.source.changes(live)
         self.metrics.set(m.PENDING_PREDICATES, self.wanted.source.name, to=changes)
+
+
+def items_of(name: str, metrics: Metrics) -> int:
+    """How many items of a source this process took, of all kinds."""
+    return int(sum(count for metric, labels, count in metrics if metric is m.ITEMS and labels[0] == name))

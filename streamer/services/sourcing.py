@@ -96,11 +96,16 @@ class Sourcing:
         wanted = Wanted(table.kind, source, None if path is None else Path(path))
         alignment = Alignment(client, clock, delays, target, applied, lambda ending: service.refused(ending))
         keeping = self.keeper(name)
-        tenure = Tenure(name, self.bus.locks, keeping, lambda sentence: service.taken(sentence))
+        tenure = Tenure(name, self.bus.locks, keeping, lambda sentence: taken(sentence))
         service = SourceService(
             wanted, follower, progress, recovery, alignment, keeping, clock, metrics,
             Staleness(table.common.stale_after), self.fatal, tenure,
         )  # fmt: skip
+
+        def taken(sentence: str) -> None:
+            service.hang_up()
+            follower.said = sentence
+            self.fatal(sentence)
 
         def connected_as(now_live: ISource) -> None:
             service.measure()

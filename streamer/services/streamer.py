@@ -23,7 +23,7 @@ from streamer.policy import backoff
 from streamer.policy.course import State
 from streamer.policy.restart import Plan
 from streamer.services.leg import prepare
-from streamer.services.source import SourceService
+from streamer.services.source import SourceService, items_of
 from streamer.services.sourcing import Sourcing
 from streamer.services.wanted import NOT_YET
 from streamer.tables import SourceSettings
@@ -159,11 +159,18 @@ def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
     """How one source stands, as JSON has it."""
     name, course = source.wanted.source.name, source.follower.course
     outflow = source.progress.intake.outflow
+    rate, last, confirmed = source.rate.value, metrics.value(m.LAST_ITEM, name), source.progress.cursor.confirmed
     return {
+        "type": source.wanted.kind.name,
         "state": course.state.value,
         "following": source.following,
-        "said": "; ".join(filter(None, (source.follower.said, source.progress.intake.trouble))),
-        "items": int(sum(n for metric, labels, n in metrics if metric is m.ITEMS and labels[0] == name)),
+        "said": "; ".join(filter(None, (source.tenure.waits, source.follower.said, source.progress.intake.trouble))),
+        "items": items_of(name, metrics),
+        "rate": None if rate is None else round(rate, 3),
+        "reconnects": max(0, source.follower.connections - 1),
+        "cursor": None if confirmed is None else confirmed.cursor,
+        "safe_until": None if confirmed is None else confirmed.received / 1000,
+        "last_item_age": round(max(0.0, source.clock.seconds() - last), 3) if last else None,
         "last_byte": metrics.value(m.LAST_BYTE, name) or None,
         "last_item": metrics.value(m.LAST_ITEM, name) or None,
         "stale": source.staleness.stale,
@@ -181,7 +188,8 @@ def finished(source: SourceService) -> bool:
 
 
 def _state(source: SourceService) -> str:
-    return source.tenure.waits or source.follower.said or (source.follower.course.state.value if source.open else "starting")
+    state = source.follower.course.state.value if source.open else "starting"
+    return source.tenure.waits or source.follower.said or state
 
 
 def _status(ending: Ending) -> int:

@@ -28,6 +28,7 @@ class Tenure:
     lost: Callable[[str], None]
     _taking: Deferred[None] | None = None
     _left: bool = False
+    _ours: bool = False
 
     @property
     def waits(self) -> str:
@@ -53,6 +54,7 @@ class Tenure:
             raise
         finally:
             self._taking = None
+        self._ours = True
         return True
 
     def leave(self) -> None:
@@ -63,4 +65,6 @@ class Tenure:
 
     async def end(self) -> None:
         """Let others have it, once all that was read of it is safe."""
-        await self.locks.release(self.name)
+        if self._ours:
+            self._ours = False
+            await self.locks.release(self.name)

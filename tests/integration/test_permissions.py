@@ -1,5 +1,5 @@
-"""Least privilege, proven: on a prepared broker each service does its work as its own user, which may declare nothing,
-and each is refused what is not its own.
+"""Least privilege, proven: on a prepared broker each service does its work as its own user, which may declare nothing
+but the locks of sources, where it is the streamer's, and each is refused what is not its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
@@ -20,10 +21,12 @@ from streamer.bus.address import Address
 from streamer.bus.connection import connect
 from streamer.bus.definitions import definitions
 from streamer.bus.driver import ChannelRefused, IChannel, Login
+from streamer.bus.lock import EXCLUSIVE, queue_of
 from streamer.bus.permissions import USERS
 from streamer.bus.rabbitmq import RabbitBus
 from streamer.bus.topology import layout
 from streamer.bus.visit import visit
+from streamer.errors import BusError
 from streamer.message import EVENTS, RAW, Decision, Entry, Topic
 from streamer.testing.rabbitmq import RabbitNode
 from tests.bus_contract import Kit, Notes, event, raw
@@ -103,9 +106,10 @@ async def prepared(rabbit_node: RabbitNode, tmp_path: Path) -> AsyncIterator[Pre
 @pytest_twisted.ensureDeferred
 async def test_everybody_works(prepared: Prepared) -> None:
     """Items are published, enriched, read from the log; one dies, is found by the operator and replayed. No user may
-    configure anything, and none needs to.
+    configure anything but its locks, and none needs to.
     """
     _, streamer = await prepared.bus("ingest")
+    await streamer.locks.take("birds", pytest.fail)
     enriching, enrich = await prepared.bus("enrich")
     relaying, relay = await prepared.bus("relay")
     operating, operator = await prepared.bus("operator")
@@ -135,6 +139,8 @@ async def test_everybody_works(prepared: Prepared) -> None:
     await relay.publish(event(100, topic=Topic("chat.web.room")))
     await relaying.until(lambda: len({entry.message.message_id for entry in entries}) == 7, "all are in the log")
     assert dead.ids == ["birds/2"]
+    await streamer.locks.release("birds")
+    await streamer.locks.take("birds", pytest.fail)
 
 
 BIND = {"queue": topology.LOG, "exchange": EVENTS, "routing_key": "post.#"}
@@ -153,6 +159,24 @@ def _redeclare(channel: IChannel) -> Any:
 
 def _bind(channel: IChannel) -> Any:
     return channel.declare("queue_bind", BIND)
+
+
+def _lock(channel: IChannel) -> Any:
+    return channel.declare("queue_declare", {"queue": queue_of("birds"), **EXCLUSIVE})
+
+
+def _with_lock(act: Act) -> Act:
+    """Do something to a lock of one's own."""
+
+    async def acting(channel: IChannel) -> None:
+        await _lock(channel)
+        await act(channel)
+
+    return acting
+
+
+def _unlock(channel: IChannel) -> Any:
+    return channel.declare("queue_delete", {"queue": queue_of("birds")})
 
 
 def _consume(queue: str) -> Act:
@@ -195,8 +219,8 @@ async def test_nobody_does_more(prepared: Prepared) -> None:
     publishes += [(topology.DEAD, ""), (topology.UNROUTED, "")]
     queues = [queue for queue in QUEUES if queue != topology.TRENDS]
     for user, allowed in ALLOWED.items():
-        may: list[bool] = [False, False, False]
-        acts: list[Act] = [_declare, _redeclare, _bind]
+        may: list[bool] = [False, False, False, user == "ingest"]
+        acts: list[Act] = [_declare, _redeclare, _bind, _lock]
         for queue in queues:
             may.append(queue in allowed["consume"])
             acts.append(_consume(queue))
@@ -211,6 +235,28 @@ async def test_nobody_does_more(prepared: Prepared) -> None:
             f"403 ACCESS_REFUSED - access to queue 'streamer.log2' in vhost '{prepared.vhost}' refused for user "
             f"'streamer-{user}'"
         )
+
+
+@pytest_twisted.ensureDeferred
+async def test_locks_hold_nothing(prepared: Prepared) -> None:
+    """The streamer's user may make and delete the queue of a lock; it may neither fill, bind nor read it."""
+    acts = [_unlock, _consume(queue_of("birds")), _publish("", queue_of("birds"))]
+    for exchange in (RAW, EVENTS):
+        keywords = {"queue": queue_of("birds"), "exchange": exchange, "routing_key": "#"}
+        acts.append(lambda channel, keywords=keywords: channel.declare("queue_bind", keywords))
+    said = await prepared.act("ingest", *map(_with_lock, acts))
+    assert [sentence[:18] for sentence in said] == ["", *["403 ACCESS_REFUSED"] * 4], said
+
+
+@pytest_twisted.ensureDeferred
+async def test_older_rights(prepared: Prepared) -> None:
+    """Whose user was made before there were locks is told by which command it may lock."""
+    rights = f"-p {prepared.vhost} streamer-ingest ^$ ^streamer\\.raw$ ^streamer\\.topology\\.v1$"
+    await deferToThread(prepared.node.rabbitmqctl, "set_permissions", *rights.split())
+    _, streamer = await prepared.bus("ingest")
+    with pytest.raises(BusError, match=r"`rabbitmqctl set_permissions -p \S+ streamer-ingest '\^streamer"):
+        await streamer.locks.take("birds", pytest.fail)
+    assert streamer.ready
 
 
 @pytest_twisted.ensureDeferred

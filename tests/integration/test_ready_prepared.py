@@ -21,7 +21,8 @@ import pika
 import pytest
 
 from streamer.bus import topology
-from streamer.bus.permissions import USERS
+from streamer.bus.lock import queue_of
+from streamer.bus.permissions import OF_LOCKS, USERS
 from streamer.message import RAW
 from streamer.testing.rabbitmq import RabbitNode
 from tests.integration.test_pipeline import CONFIGURATION, Listener, listening
@@ -146,13 +147,15 @@ def prepared(rabbit_node: RabbitNode, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_flow(prepared: Prepared) -> None:
-    """Without any right to configure, posts of all shards come from the upstream to a client."""
+    """Without any right to configure but for locks, posts of all shards come from the upstream to a client."""
     rights = prepared.house.node.rabbitmqctl("list_permissions", "--no-table-headers", "--vhost", VHOST).splitlines()
     configure = {user: configure for user, configure, *_ in (row.split("\t") for row in rights)}
-    assert {configure[f"streamer-{user}"] for user in OF_ROLE.values()} == {"^$"}
+    assert {configure[f"streamer-{user}"] for user in OF_ROLE.values()} == {"^$", OF_LOCKS}
     prepared.come(prepared.post(12))
     depths = prepared.house.depths()
-    assert set(depths) == {*LAYOUT.queues, *LAYOUT.streams} - {topology.TRENDS}
+    locks = {name for name in depths if name.startswith(topology.LOCKS)}
+    assert locks == {queue_of("birds")}
+    assert set(depths) - locks == {*LAYOUT.queues, *LAYOUT.streams} - {topology.TRENDS}
     assert [depths[name] for name in (topology.UNROUTED, topology.DEAD)] == [0, 0]
     worked = [
         prepared.house.total("enrich", "deliveries_total", f'"{topology.shard_queue(n)}"') for n in range(SHARDS)

@@ -42,7 +42,14 @@ CASES: tuple[tuple[int, str, Doing, tuple[str, ...]], ...] = (
     (403, f"ACCESS_REFUSED - read access to queue 'streamer.enrich' {IN}", Doing.QUEUE,
      ("the right to read it", f"{GRANT} CONFIGURE WRITE 'READ|^streamer\\.enrich$'`")),
     (403, "ACCESS_REFUSED - access to exchange 'streamer.raw' in vhost '/' refused for user 'streamer-ingest'",
-     Doing.RUN, (r"`rabbitmqctl set_permissions -p / streamer-ingest '^$' '^streamer\.raw$' ", "as in conf/rabbitmq")),
+     Doing.RUN, (r"`rabbitmqctl set_permissions -p / streamer-ingest '^streamer\.source\.' '^streamer\.raw$' ",
+                 "as in conf/rabbitmq")),
+    (403, "ACCESS_REFUSED - access to queue 'streamer.source.a' in vhost '/' refused for user 'streamer-ingest'",
+     Doing.LOCK, ("the right to configure it, to lock the source", r"streamer-ingest '^streamer\.source\.' ")),
+    (403, f"ACCESS_REFUSED - access to queue 'streamer.source.a' {IN}", Doing.LOCK,
+     ("to lock the source", f"{GRANT} 'CONFIGURE|^streamer\\.source\\.a$' WRITE READ`")),
+    (403, "ACCESS_REFUSED - access to queue 'streamer.source.a' in vhost '/' refused for user 'streamer-relay'",
+     Doing.LOCK, ("there for other work; that is for streamer-ingest",)),
     (403, "ACCESS_REFUSED - access to topic 'raw.x' in exchange 'streamer.raw' in vhost '/' refused for user "
      "'streamer-ingest'", Doing.RUN, (r"set_topic_permissions -p / streamer-ingest streamer.raw '^raw\.' '.*'`",)),
     (403, "ACCESS_REFUSED - access to topic 'x' in exchange 'streamer.events' in vhost '/' refused for user "

@@ -47,7 +47,7 @@ def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
         if inside.parts[0] == "_web":
             continue
         room = inside.parts[0] if len(inside.parts) > 1 else "hall"
-        if inside.name in ("cli.py", "simulate_cli.py", "__main__.py", "demo.py"):
+        if inside.name in ("cli.py", "control_cli.py", "simulate_cli.py", "__main__.py", "demo.py"):
             room = "cli"
         text = path.read_text(encoding="utf-8")
         gc.disable()  # a finaliser that parses as well trips CPython over its own count (gh-106905, until 3.11.8)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from streamer import metrics as m
+from streamer.bus.state_lock import StateInUse, StateLock
+from streamer.errors import SourceTaken
+from streamer.operating import ILocks
 from streamer.policy.course import State
+from streamer.services.keeping import Keeping
 from streamer.sources.x_rules import Rule
 from streamer.tables import CommonSettings
 from streamer.testing import faults
@@ -162,6 +170,7 @@ class StaleTests(SynchronousTestCase):
 
         class Broken:
             spool = None
+            lock = StateLock(folder(self), "birds")
 
             async def open(self) -> Any:
                 raise ZeroDivisionError("a defect")
@@ -174,3 +183,137 @@ class StaleTests(SynchronousTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.assertIn("cannot start", made.fatal[0])
         self.assertEqual([], made.stop())
+
+
+@implementer(ILocks)
+class Doorman:
+    """Locks that a test gives and takes away."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, Callable[[str], None]] = {}
+        self.waiting: Deferred[None] = Deferred()
+        self.word = "waiting for somebody else"
+
+    def take(self, name: str, lost: Callable[[str], None]) -> Deferred[None]:
+        """Waits until the test fires it."""
+        self.taken[name] = lost
+        return self.waiting
+
+    def release(self, name: str) -> Deferred[None]:
+        """At once."""
+        del self.taken[name]
+        return succeed(None)
+
+    def waits(self, name: str) -> str:
+        """As the test wants."""
+        return "" if self.waiting.called and not self.waiting.paused else self.word
+
+
+class TenureTests(SynchronousTestCase):
+    """One process a source."""
+
+    def following(self, **options: Any) -> tuple[Following, Doorman]:
+        """A source that waits for its lock, with a state directory."""
+        self.directory = folder(self)
+        keeping = Keeping(self.directory / "birds.cursor", StateLock(self.directory, "birds"), None, at_once)
+        made, doorman = Following(keeping=keeping, rate=20.0, **options), Doorman()
+        made.service.tenure.locks = doorman
+        made.start()
+        return made, doorman
+
+    def test_waits(self) -> None:
+        """Nothing is asked of the upstream before the lock is ours, and everybody can see why."""
+        verifyObject(ILocks, Doorman())
+        made, doorman = self.following()
+        made.advance(60)
+        self.assertEqual(0, made.x.status()["connections"])
+        self.assertEqual(["source birds: waiting for somebody else"], made.streamer.troubles())
+        self.assertEqual("waiting for somebody else", made.streamer.status()["birds"]["said"])
+        self.assertRaises(StateInUse, StateLock(self.directory, "birds").take)
+        doorman.waiting.callback(None)
+        made.advance(2)
+        self.assertTrue(made.follower.connected)
+        self.assertEqual([], made.streamer.troubles())
+        self.assertEqual([], made.stop())
+        self.assertEqual({}, doorman.taken)
+
+    def test_stopped_while_waiting(self) -> None:
+        """A stop waits for nobody's lock, and lets go of the state directory."""
+        made, _ = self.following()
+        self.assertEqual([], made.stop())
+        self.assertEqual([], made.fatal)
+        StateLock(self.directory, "birds").take()
+
+    def test_taken(self) -> None:
+        """Where another process has the source this one ends, with that sentence, and has not connected."""
+        made, doorman = self.following()
+        doorman.waiting.errback(SourceTaken("somebody else has it"))
+        made.pump()
+        self.assertEqual(["somebody else has it"], made.fatal)
+        self.assertEqual(0, made.x.status()["connections"])
+        StateLock(self.directory, "birds").take()
+        self.assertEqual([], made.stop())
+
+    def test_lost(self) -> None:
+        """Once another process has it, this one hangs up at once, for good, and ends; what it read is kept."""
+        made, doorman = self.following()
+        doorman.waiting.callback(None)
+        made.advance(2)
+        read = len(made.ids())
+        doorman.taken["birds"]("somebody else has it now")
+        made.pump()
+        self.assertEqual(0, made.x.status()["connections"])
+        self.assertEqual(["somebody else has it now"], made.fatal)
+        made.advance(30)
+        self.assertEqual((0, read), (made.x.status()["connections"], len(made.ids())))
+        self.assertEqual("somebody else has it now", made.streamer.status()["birds"]["said"])
+        self.assertEqual([], made.stop())
+
+    def test_waits_while_following(self) -> None:
+        """Who follows and finds its lock with another is not ready, and follows until that is certain."""
+        made, doorman = self.following()
+        doorman.waiting.callback(None)
+        made.advance(2)
+        made.service.tenure.locks = again = Doorman()
+        self.assertEqual(["source birds: waiting for somebody else"], made.streamer.troubles())
+        self.assertEqual("streaming", made.streamer.status()["birds"]["state"])
+        again.waiting.callback(None)
+        made.service.tenure.locks = doorman
+        self.assertEqual([], made.stop())
+
+    def test_released_last(self) -> None:
+        """Nobody else may have it before the bus has confirmed what was read."""
+        made, doorman = self.following()
+        doorman.waiting.callback(None)
+        made.advance(1)
+        made.bus.held = []
+        made.advance(1)
+        self.assertTrue(made.bus.held)
+        ending = made.end()
+        self.assertNoResult(ending)
+        self.assertEqual(["birds"], list(doorman.taken))
+        made.bus.release()
+        made.pump()
+        self.successResultOf(ending)
+        self.assertEqual({}, doorman.taken)
+        self.assertEqual([], made.stop())
+
+    def test_two_streamers(self) -> None:
+        """Two on one in-process bus: the second is refused, and its end takes nothing from the first."""
+        first = Following(rate=20.0)
+        first.start()
+        second = Following(rate=20.0)
+        second.service.tenure.locks = first.bus.locks
+        second.start()
+        self.assertIn("'birds' is followed by this process already", second.fatal[0])
+        self.assertEqual([], second.stop())
+        first.advance(2)
+        self.assertTrue(first.follower.connected)
+        self.failureResultOf(first.bus.locks.take("birds", first.fatal.append), SourceTaken)
+        self.assertEqual([], first.stop())
+        self.successResultOf(first.bus.locks.take("birds", first.fatal.append))
+
+
+def at_once(function: Callable[[], Any]) -> Deferred[Any]:
+    """In the place of a thread."""
+    return succeed(function())

@@ -371,3 +371,33 @@ class ReadyTests(Cases):
             self.assertEqual({}, admin.ask("POST", verb).json)
         self.assertEqual(404, admin.ask("POST", "/stop?source=birds").code)
         self.assertEqual(400, admin.ask("PUT", "/predicates", rules("dog")).code)
+
+
+class RowTests(Cases):
+    """What a row says of a source."""
+
+    def test_row(self) -> None:
+        """Type, rate over the last minute, age of the last item, where it would go on, and how often it came back."""
+        made, admin = self.following(rate=20.0)
+        made.advance(30)
+        row = admin.row("POST", "/start")
+        self.assertEqual(("x-filtered", "streaming", 0), (row["type"], row["state"], row["reconnects"]))
+        self.assertAlmostEqual(20.0, row["rate"], delta=3.0)
+        self.assertLess(row["last_item_age"], 1.0)
+        self.assertGreater(row["safe_until"], row["last_item"] - 5)
+        self.assertIn("cursor", row)
+        made.x.fault(faults.Cut())
+        made.advance(30)
+        self.assertEqual(1, admin.row("POST", "/start")["reconnects"])
+        admin.row("POST", "/stop")
+        made.advance(90)
+        row = admin.row("POST", "/stop")
+        self.assertEqual((0.0, "stopped"), (row["rate"], row["state"]))
+        self.assertGreater(row["last_item_age"], 80)
+
+    def test_first_moments(self) -> None:
+        """What is not known yet is null."""
+        made = Following(rate=1.0)
+        row = made.streamer.status()["birds"]
+        self.assertEqual([None] * 4, [row[key] for key in ("rate", "last_item_age", "cursor", "safe_until")])
+        self.assertEqual(0, row["reconnects"])
