@@ -14,7 +14,7 @@ like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -167,7 +167,7 @@ class Play:
         round: how often it was played to its end before.
         check: what `wire.recording.check_of` says to the last one that is safe; a file that has another there has
             changed, and is played from its beginning. Empty where there was no item.
-        choose: which of the recorded sources (name to type) to play; ValueError says why it cannot. None: all.
+        choose: which of the recorded sources (name to type) to play; ValueError says why it cannot. None plays all.
     """
 
     path: str
@@ -177,7 +177,7 @@ class Play:
     skip: int = 0
     round: int = 0
     check: str = ""
-    choose: Callable[[Mapping[str, str]], str] | None = None
+    choose: Callable[[Mapping[str, str]], Collection[str]] | None = None
     replays_from: int | None = None
 
 

@@ -16,6 +16,7 @@ import click
 from streamer.control_cli import sources
 from streamer.errors import EXIT_CONFIGURATION, ConfigurationError
 from streamer.services.dead_cli import dead
+from streamer.services.recording_cli import record, replay
 from streamer.services.serving import run_service
 from streamer.services.topology_cli import topology_group
 from streamer.services.watch_cli import tail, top
@@ -32,6 +33,8 @@ main.add_command(sources)
 main.add_command(tail)
 main.add_command(top)
 main.add_command(dead)
+main.add_command(record)
+main.add_command(replay)
 main.add_command(topology_group)
 main.add_command(simulate)
 

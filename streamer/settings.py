@@ -103,7 +103,7 @@ class _Reading:
                 tables[name] = made
         enrich = tables.get("enrich", EnrichSettings())
         for name in ("streamer", "enrich", "relay"):
-            for key in ("listen", "admin"):
+            for key in ("listen", "admin", "hooks"):
                 self._endpoint(getattr(tables.get(name), key, None), (name, key))
         self._plugins(enrich.hydrators, IHydrator, ("enrich", "hydrators"))
         self._plugins(enrich.events, IEventKind, ("enrich", "events"))

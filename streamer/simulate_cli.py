@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import math
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -170,6 +171,32 @@ def simulate_twitter(
     from twisted.internet import reactor
 
     _simulate(reactor, port, SimulatedTwitter(reactor, credentials=credentials, **options), "; or ".join(ways))
+
+
+@simulate.command("webhook")
+@click.option("--to", "url", required=True, metavar="URL", help="Hook, as http://127.0.0.1:8184/hooks/deploys")
+@click.option("--secret", default="", help="Secret of the signature X-Hub-Signature-256.")
+@click.option("--token", default="", help="Bearer token.")
+@click.option("--rate", type=RATE, default=1.0, show_default=True, help="Calls a second.")
+@click.option("--count", type=COUNT, help="Calls in all; then it ends.")
+@click.option("--seed", default=0, help="Seed of everything random.")
+def simulate_webhook(url: str, **options: Any) -> None:
+    """Call a webhook as GitHub would: signed JSON, sent again where it was not taken.
+
+    Says at the end what became of the calls; exit code 1 where some were refused.
+    """
+    from twisted.internet import reactor
+
+    from streamer.testing.webhooks import SenderService, simulated_sender
+
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise click.BadParameter(f"{url!r} is no URL such as 'http://127.0.0.1:8184/hooks/deploys'")
+    service = SenderService(simulated_sender(reactor, url, **options), reactor)
+    run_service(service, reactor)
+    status = service.sender.status()
+    click.echo(", ".join(f"{status[key]} {key.replace('_', ' ')}" for key in status))
+    if status["refused"]:
+        raise SystemExit(1)
 
 
 def _simulate(reactor: Any, port: int, simulation: Any, how: str) -> None:

@@ -39,6 +39,7 @@ class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[streamer]`; what all sources share.
 
     Args:
+        hooks: where to listen for the calls of webhooks and hubs; only while a source needs it.
         token: asked of whoever would stop, start or change a source; without one only this machine may.
         spool_bytes: of items on disk, a source, while the bus is away or behind; 0 keeps none there.
         spool_sync: "full" outlives a power cut, "normal" only the end of our process.
@@ -46,6 +47,7 @@ class StreamerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     admin: str = "tcp:8181:interface=127.0.0.1"
+    hooks: str = "tcp:8184:interface=127.0.0.1"
     user_agent: HeaderText = "streamer"
     token: Secret | None = None
     spool_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 1_000_000_000

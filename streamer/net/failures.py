@@ -14,6 +14,8 @@ from streamer.errors import DecodeError
 from streamer.policy import backoff
 from streamer.upstream import Ending, Response, brief
 
+UNTRUSTED = "certificate verify failed"
+CERTIFICATE = "; it has expired, is for another name, or nobody whom this machine trusts has signed it"
 _WRAPPERS = (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived)
 _NETWORK = (
     error.ConnectError,
@@ -60,7 +62,8 @@ def ending(failure: Failure, doing: str) -> Ending:
     if isinstance(inner, DecodeError):
         return Ending(cause=backoff.HTTP, detail=f"{inner} {doing}")
     cause = backoff.NETWORK if isinstance(inner, _NETWORK) or inner is not failure.value else backoff.UNEXPECTED
-    return Ending(cause=cause, detail=brief(f"{type(inner).__name__} {doing}: {inner}"))
+    detail = brief(f"{type(inner).__name__} {doing}: {inner}")
+    return Ending(cause=cause, detail=detail + CERTIFICATE if UNTRUSTED in detail else detail)
 
 
 def _innermost(failure: Failure) -> BaseException:

@@ -2,7 +2,8 @@
 """Polls as a stream: carries out what a `asks.Poll` asks for, one step after the other.
 
 Its frames go to whoever reads, as the bytes of a stream do; he may pause it, and it takes its next step only when he
-reads on. Whatever fails ends it, as a lost connection ends a stream: how long to wait then is the back-off's matter.
+reads on. Only a page says that all up to now is there. What a request fails with is thrown into the steps; whatever
+they do not catch ends them, as a lost connection ends a stream: how long to wait then is the back-off's matter.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from twisted.web.http_headers import Headers
 from streamer.asks import Page, Poll, Polling, Wait
 from streamer.net.client import Opened, UpstreamClient
 from streamer.net.failures import Over
+from streamer.net.hooks import Hooks, Opening
 from streamer.net.turnstile import Turnstile
+from streamer.policy import backoff
 from streamer.upstream import Ending, Request, Response
 
 
@@ -30,10 +33,12 @@ class Poller:
 
     Args:
         jitter: between 0 and 1.
+        hooks: those of the process; None where no poll has one.
     """
 
     clock: IReactorTime
     jitter: Callable[[], float]
+    hooks: Hooks | None = None
     turnstile: Turnstile = attrs.field(
         init=False, default=attrs.Factory(lambda self: Turnstile(self.clock), takes_self=True)
     )
@@ -45,7 +50,12 @@ class Poller:
             Over: it was no good.
             Exception: whatever `UpstreamClient.fetch` raises.
         """
-        running = Running(ask.steps(), client, self.clock, self.jitter, self.turnstile)
+        hook = None
+        if ask.hook is not None:
+            if self.hooks is None:
+                raise Over(Ending(cause=backoff.UNEXPECTED, detail="a poll has a hook, and this process has none"))
+            hook = await self.hooks.mount(ask.hook)
+        running = Running(ask.steps(), client, self.clock, self.jitter, self.turnstile, hook)
         await running.begin()
         return Opened(running, [running])
 
@@ -59,6 +69,7 @@ class Running:
     clock: IReactorTime
     jitter: Callable[[], float]
     turnstile: Turnstile
+    hook: Opening | None = None  # what others call while the polls go on
     code: int = 200
     headers: Headers = attrs.field(factory=Headers)
     _next: Request | Wait | Page | None = None  # to be done next
@@ -75,24 +86,31 @@ class Running:
                 step = self._step(await self.turnstile.fetch(self.client, step))
             self._next = step
         except BaseException:
-            self.steps.close()
+            self._close()
             raise
 
     def deliverBody(self, protocol: Any) -> None:
         """Go on, for this protocol."""
         self._body = protocol
         protocol.makeConnection(self)
+        if self.hook is not None:
+            self.hook.attach(protocol)
+            self.hook.woken = self.wake
         Deferred.fromCoroutine(self._run()).addErrback(self._ended)
 
     def pauseProducing(self) -> None:
         """Take no further step."""
         if self._paused is None:
             self._paused = Deferred()
+            if self.hook is not None:
+                self.hook.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Go on."""
         paused, self._paused = self._paused, None
         if paused is not None:
+            if self.hook is not None:
+                self.hook.resumeProducing()
             paused.callback(None)
 
     def stopProducing(self) -> None:
@@ -107,7 +125,7 @@ class Running:
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
             awaited.cancel()
-        self.steps.close()
+        self._close()
 
     def wake(self) -> None:
         """Let a pause of the steps be over now."""
@@ -122,7 +140,7 @@ class Running:
             if not self._over:
                 self._next = self._step(answer)
 
-    async def _do(self) -> Response | None:
+    async def _do(self) -> Response | Exception | None:
         """Do what is next; returns what the steps are to be sent."""
         match self._next:
             case Page(frames=frames):
@@ -134,10 +152,14 @@ class Running:
                     if self._over:
                         raise
             case Request() as request:
-                answer: Response = await self._wait_for(
-                    Deferred.fromCoroutine(self.turnstile.fetch(self.client, request))
-                )
-                self._body.dataReceived(())
+                try:
+                    answer: Response = await self._wait_for(
+                        Deferred.fromCoroutine(self.turnstile.fetch(self.client, request))
+                    )
+                except Exception as error:
+                    if self._over:
+                        raise
+                    return error
                 return answer
         return None
 
@@ -148,8 +170,11 @@ class Running:
         finally:
             self._awaited = None
 
-    def _step(self, answer: Response | None) -> Request | Wait | Page:
+    def _step(self, answer: Response | Exception | None) -> Request | Wait | Page:
+        """What the steps want next; where they do not catch what a request failed with, they are over by that."""
         try:
+            if isinstance(answer, Exception):
+                return self.steps.throw(answer)
             return next(self.steps) if answer is None else self.steps.send(answer)
         except StopIteration as done:
             ending: Ending = done.value
@@ -158,5 +183,10 @@ class Running:
     def _ended(self, failure: Failure) -> None:
         if not self._over:
             self._over = True
-            self.steps.close()
+            self._close()
             self._body.connectionLost(failure)
+
+    def _close(self) -> None:
+        self.steps.close()
+        if self.hook is not None:
+            self.hook.close()

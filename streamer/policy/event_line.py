@@ -87,6 +87,9 @@ def _text(kind: str, fields: Mapping[str, Any], data: Any) -> str:
         return f"deleted: {fields.get('id')}"
     if kind == "streamer.gap":
         return f"missed {fields.get('from')} to {fields.get('to')} because of {fields.get('cause')}"
+    if kind == "streamer.change":
+        said = [fields.get("title"), fields.get("summary")]
+        return " ".join(" – ".join(text for text in said if isinstance(text, str) and text).split())
     for field in TEXT_FIELDS:
         if isinstance(text := fields.get(field), str) and text:
             return " ".join(text.split())

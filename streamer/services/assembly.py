@@ -104,7 +104,7 @@ def _streamer(settings: Settings, bus: IBus, process: Process) -> StreamerServic
     )
     sourcing = Sourcing(
         bus,
-        UpstreamClient(agents(reactor), reactor, streamer.user_agent, ways(reactor)),
+        UpstreamClient(agents(reactor), reactor, streamer.user_agent, ways(reactor, streamer.hooks)),
         reactor,
         process.metrics,
         _jitter,

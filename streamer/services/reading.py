@@ -26,10 +26,13 @@ from streamer.policy.sample import Sample
 from streamer.policy.stall import Vitals
 from streamer.services.intake import Intake
 from streamer.services.taking import Taking
-from streamer.upstream import Ending, Mark, Missed, Undelivered, Warned
+from streamer.upstream import Ending, Mark, Missed, Undelivered, Warned, brief
 from streamer.wire.gunzip import Gunzip
 
 SAMPLE = 200  # bytes of a bad frame that go to the log
+
+PAGE = "a web page in place of a stream; is base_url right, or is a proxy in between"
+FRAME_PATIENCE = 300.0  # seconds in which a frame must be whole; a server that drips a byte a minute is not alive
 
 Word = Undelivered | Warned | Missed | Mark
 
@@ -66,12 +69,16 @@ class Reading:
     _bad: Sample = attrs.field(factory=Sample)
     _skipped: int = 0  # of the framer's, already counted
     _watch: IDelayedCall | None = None
+    _first: bytes = b""  # what the stream began with
+    _understood: bool = False  # at least one frame was
+    _whole: float = attrs.field(init=False)  # when no frame was half, or we had paused
 
     log = Logger()
 
     async def run(self, opened: Opened) -> tuple[Ending, bool]:
         """Read to the end; returns why it ended and whether the connection was healthy. Cancel to hang up."""
         self.vitals = Vitals(opened=self.clock.seconds(), stall_after=self.source.stall_after)
+        self._whole = self.clock.seconds()
         encoding = opened.answer.headers.getRawHeaders(b"content-encoding", [b""])[-1].strip().lower()
         framer = self.source.framer()
         self.framer = Gunzip(framer) if encoding.decode("latin-1") in PACKED else framer
@@ -79,7 +86,7 @@ class Reading:
         opened.answer.deliverBody(body)
         self.intake.attach(body)
         if math.isfinite(self.source.stall_after):
-            self._arm(self.source.stall_after)
+            self._watch = self.clock.callLater(self.source.stall_after, self._look)
         try:
             ending = await self._over
         finally:
@@ -92,7 +99,10 @@ class Reading:
         return ending, self.vitals.healthy
 
     def _on_end(self, reason: Failure) -> None:
-        if isinstance(reason.value, failures.Refused):
+        if not self._understood and self._first.lstrip().startswith(b"<"):
+            begins = brief(self._first.decode("utf-8", "replace"))
+            self._end(Ending(cause=backoff.HTTP, detail=f"{PAGE}; it begins: {begins}"))
+        elif isinstance(reason.value, failures.Refused):
             self._end(self.source.refusal(reason.value.response))
         else:
             self._end(failures.ending(reason, "while reading"))
@@ -102,12 +112,19 @@ class Reading:
             return
         now = self.clock.seconds()
         self.vitals.heard(now)
-        size = len(data) if isinstance(data, bytes) else sum(len(frame) for frame in data if hasattr(frame, "__len__"))
+        if isinstance(data, bytes):
+            size = len(data)
+            if len(self._first) < SAMPLE:
+                self._first += data[:SAMPLE]
+        else:
+            size = sum(len(frame) for frame in data if hasattr(frame, "__len__"))
         self.metrics.add(m.ITEM_BYTES, self.source.name, by=size)
         self.metrics.set(m.LAST_BYTE, self.source.name, to=now)
         try:
-            self._take(self.framer.feed(data), int(now * 1000))
+            frames = self.framer.feed(data)
+            self._take(frames, int(now * 1000))
             self.sink.heard(idle=not self.framer.pending)
+            self._look_at_frame(bool(frames), now)
         except DecodeError as error:
             self._end(Ending(cause=backoff.HTTP, detail=f"no stream that we can read: {error}"))
         except Exception as error:  # a mistake of ours; Agent would swallow it as a lost connection
@@ -149,7 +166,15 @@ class Reading:
                     words.append(outcome)
             if ending is not None:
                 return ending  # what comes after a farewell is not for us
+            self._understood = True
         return None
+
+    def _look_at_frame(self, progress: bool, now: float) -> None:
+        if progress or not self.framer.pending or self.intake.paused:
+            self._whole = now
+        elif now - self._whole > FRAME_PATIENCE:
+            detail = f"a frame that is not at its end after {FRAME_PATIENCE:g} s"
+            self._end(Ending(cause=backoff.STALL, detail=detail))
 
     def _reject(self, frame: Any, reason: str) -> None:
         self.metrics.add(m.BAD_FRAMES, self.source.name, "unreadable")
@@ -165,16 +190,13 @@ class Reading:
         if not self._over.called:
             self._over.callback(ending)
 
-    def _arm(self, seconds: float) -> None:
-        self._watch = self.clock.callLater(seconds, self._look)
-
     def _look(self) -> None:
         now = self.clock.seconds()
         if self.intake.paused:
             self.vitals.excused(now)  # we stopped reading until the bus catches up
         left = self.vitals.silence_left(now)
         if left > 0:
-            self._arm(left)
+            self._watch = self.clock.callLater(left, self._look)
             return
         detail = f"not a byte for {self.vitals.stall_after:g} s, keep-alives included"
         self._end(Ending(cause=backoff.STALL, detail=detail))

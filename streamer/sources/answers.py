@@ -28,9 +28,8 @@ STATUSES: Mapping[int, str] = {
     422: backoff.REFUSED,
     429: backoff.RATE_LIMIT,
 }
-PATIENT = frozenset(
-    {backoff.RATE_LIMIT, backoff.HTTP, backoff.CONNECTION_LIMIT}
-)  # causes that may say how long to wait
+# Causes that may say how long to wait.
+PATIENT = frozenset({backoff.RATE_LIMIT, backoff.HTTP, backoff.CONNECTION_LIMIT})
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -42,15 +41,30 @@ class _Said(msgspec.Struct, frozen=True):
     error_description: str | None = None
 
 
-def refusal(response: Response, statuses: Mapping[int, str] = STATUSES) -> Ending:
-    """Classify an answer other than the one hoped for; what `statuses` does not know is worth another try."""
-    cause = statuses.get(response.status, backoff.HTTP)
+def refusal(response: Response, statuses: Mapping[int, str] | None = None) -> Ending:
+    """Classify an answer other than the one hoped for; what `statuses` does not know is worth another try.
+
+    Args:
+        statuses: in place of `STATUSES`.
+    """
+    if (elsewhere := moved(response)) is not None:
+        return elsewhere
+    cause = (STATUSES if statuses is None else statuses).get(response.status, backoff.HTTP)
     wait = backoff.retry_after(response.headers.get("retry-after"), response.received)
     return Ending(
         cause=cause,
         detail=f"HTTP {response.status}, {said(response.body)}",
         retry_after=wait if cause in PATIENT else None,
     )
+
+
+def moved(response: Response) -> Ending | None:
+    """The ending where the upstream points elsewhere, which no stream follows on a stranger's word; None else."""
+    if not 300 <= response.status < 400:
+        return None
+    where = brief(response.headers.get("location", "")) or "nowhere"
+    detail = f"HTTP {response.status}, it points to {where}; if that is right, put it into the configuration"
+    return Ending(cause=backoff.HTTP, detail=detail)
 
 
 def said(body: bytes) -> str:

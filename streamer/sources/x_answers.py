@@ -15,6 +15,7 @@ import msgspec
 
 from streamer.errors import DecodeError
 from streamer.policy import backoff
+from streamer.sources import answers
 from streamer.upstream import Ending, Response, brief
 
 STATUSES = {
@@ -94,6 +95,8 @@ class Answer(Problem, frozen=True):
 
 def refusal(response: Response) -> Ending:
     """Classify an answer other than the one hoped for."""
+    if (moved := answers.moved(response)) is not None:
+        return moved
     problem = _telling(problems(response.body))
     cause = STATUSES.get(response.status, backoff.HTTP)
     if response.status in (403, 422, 429):  # numbers that mean several things

@@ -4,48 +4,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 from zope.interface import implementer
 
 from streamer.activity import Activity
-from streamer.interfaces import IFramer, ISource, Outcome, Preparation
+from streamer.interfaces import IFramer, ISource, Outcome
 from streamer.message import Item
 from streamer.sources import x_answers, x_lines, x_payload
+from streamer.sources.fixed import Fixed
 from streamer.sources.x_stream import XStream
-from streamer.upstream import Ending, Prepared, Request, Response, Resume
+from streamer.upstream import Ending, Request, Response, Resume
 from streamer.wire.lines import Lines
 
 
 @implementer(ISource)
 @attrs.frozen
-class XUnfiltered:
+class XUnfiltered(Fixed):
     """One stream without rules; see `ISource` for each of its parts."""
 
     name: str
     stream: XStream
     profile: str
     stall_after: float
-    predicates: None = None
-    live_predicates: bool = False
     credential: str = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.stream.credential, takes_self=True)
     )
     lane: str = attrs.field(init=False, default=attrs.Factory(lambda self: self.stream.lane, takes_self=True))
-
-    def with_predicates(self, predicates: Any) -> XUnfiltered:
-        """Refuse: there are none."""
-        raise ValueError("takes no predicates: this stream carries whatever X puts into it; use x-filtered to choose")
-
-    def changes(self, other: ISource) -> int:
-        """None ever."""
-        return 0
-
-    def prepare(self, dry_run: bool) -> Preparation:
-        """Nothing is to be done before the stream."""
-        yield from ()
-        return Prepared()
 
     def request(self, resume: Resume | None, now_ms: int) -> Request:
         """See `XStream.request`."""

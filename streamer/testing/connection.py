@@ -9,15 +9,28 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from streamer.testing.faults import Cut, Disconnect, DisconnectCode, Garbage, Huge, Lag, OfConnection, Stall
+from streamer.testing.faults import (
+    NOISE,
+    Close,
+    Cut,
+    Disconnect,
+    DisconnectCode,
+    Farewell,
+    Garbage,
+    Huge,
+    Lag,
+    Noise,
+    OfConnection,
+    Stall,
+)
 from streamer.testing.history import History, Line
 from streamer.testing.ledger import Sent
-from streamer.testing.outlet import Outlet
 from streamer.testing.terms import Manners, Terms
 from streamer.testing.timers import Timers
 
@@ -28,6 +41,29 @@ WARN_AGAIN = 300.0  # seconds between two warnings
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>The proxy is sorry.</body></html>"
 NO_JSON = b'{"data":{"id":"1","text":"half a po'
+
+
+class Writer(Protocol):
+    """The way out of a connection; `outlet.Outlet` is that of an HTTP response."""
+
+    @property
+    def usable(self) -> bool:
+        """Nobody has ended it."""
+
+    def open(self, producer: IPushProducer) -> None:
+        """Begin; `producer` is told when to wait."""
+
+    def write(self, data: bytes) -> None:
+        """Write messages that were framed."""
+
+    def finish(self) -> None:
+        """End after a farewell."""
+
+    def drop(self) -> None:
+        """End after what was written, in whose middle that may be."""
+
+    def abort(self) -> None:
+        """Reset; may follow `drop`."""
 
 
 class Hold(enum.Enum):
@@ -56,7 +92,7 @@ class Connection:
     sent: Sent
     closed: Callable[[Connection], None]
     lag: float = 0.0
-    _outlet: Outlet = attrs.field(init=False)
+    _outlet: Writer = attrs.field(init=False)
     _cursor: int = attrs.field(init=False)
     _holds: set[Hold] = attrs.field(factory=set)
     _cut: Cut | None = None
@@ -67,7 +103,7 @@ class Connection:
     def __attrs_post_init__(self) -> None:
         self._timers = Timers(self.clock)
 
-    def open(self, outlet: Callable[[Callable[[], bool], Callable[[], None]], Outlet]) -> None:
+    def open(self, outlet: Callable[[Callable[[], bool], Callable[[], None]], Writer]) -> None:
         """Send the response's head and what there is to replay.
 
         Args:
@@ -108,10 +144,12 @@ class Connection:
             case Lag(seconds=seconds):
                 self.lag = seconds
                 self.flush()
-            case Disconnect() | DisconnectCode():
+            case Disconnect() | DisconnectCode() | Close():
                 self._finish(fault)
             case Garbage(html=html):
                 self._say(HTML if html else NO_JSON)
+            case Noise():
+                self._say(NOISE)
             case Huge(size=size):
                 self._say(huge_line(size))
 
@@ -135,7 +173,7 @@ class Connection:
     def _say(self, message: bytes) -> None:
         self._outlet.write(self.terms.framed(message))
 
-    def _finish(self, farewell: Disconnect | DisconnectCode | None) -> None:
+    def _finish(self, farewell: Farewell | None) -> None:
         if farewell is not None:
             self._say(self.manners.say(farewell))
         self._outlet.finish()

@@ -11,8 +11,8 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from streamer.testing.connection import Connection
-from streamer.testing.faults import Cut, Disconnect, DisconnectCode, Faults, Garbage, Huge, Lag, Lasting, Stall
+from streamer.testing.connection import Connection, Writer
+from streamer.testing.faults import Cut, Farewell, Faults, Garbage, Huge, Lag, Lasting, Noise, Stall
 from streamer.testing.history import History
 from streamer.testing.ledger import Ledger
 from streamer.testing.outlet import Outlet
@@ -64,6 +64,14 @@ class Connections:
 
     def open(self, request: Request, terms: Terms) -> None:
         """Answer a request with a stream."""
+        zipped = self.gzip and b"gzip" in (request.getHeader(b"accept-encoding") or b"").lower()
+        self.admit(
+            terms,
+            partial(Outlet, request, self.manners, self.clock, self.keep_alive, zipped, lambda: self.faults.split),
+        )
+
+    def admit(self, terms: Terms, outlet: Callable[[Callable[[], bool], Callable[[], None]], Writer]) -> Connection:
+        """Open a stream that goes out in another way; see `Connection.open`."""
         rivals = self._of(terms.stream) if terms.most is None else []
         for oldest in rivals[: max(0, len(rivals) - self.most + 1)]:
             oldest.strike(self.manners.replaced)
@@ -82,12 +90,12 @@ class Connections:
         self._open.append(connection)
         waiting = self.faults.for_connection()
         connection.lag = next((fault.seconds for fault in waiting if isinstance(fault, Lag)), 0.0)
-        zipped = self.gzip and b"gzip" in (request.getHeader(b"accept-encoding") or b"").lower()
-        connection.open(partial(Outlet, request, self.clock, self.keep_alive, zipped, lambda: self.faults.split))
+        connection.open(outlet)
         for fault in waiting:
             if not isinstance(fault, Lag):
                 connection.strike(fault)
         self.opened()
+        return connection
 
     def flush(self) -> None:
         """Let everybody write what is new."""
@@ -98,7 +106,7 @@ class Connections:
         """Let a fault happen, now or when its time comes."""
         if isinstance(fault, Lag) and fault.connection < len(self._open):
             self._open[fault.connection].strike(fault)
-        elif isinstance(fault, Stall | Cut | Disconnect | DisconnectCode | Garbage | Huge) and self._open:
+        elif isinstance(fault, Stall | Cut | Farewell | Garbage | Noise | Huge) and self._open:
             for connection in tuple(self._open):
                 connection.strike(fault)
         else:

@@ -17,6 +17,7 @@ import msgspec
 from streamer.testing.history import Line
 from streamer.testing.x_problems import DISCONNECT_TYPES
 
+NOISE = bytes(range(128, 192))  # of `Noise`
 MOST_WAITING = 1000  # faults that wait for a connection or a request
 
 
@@ -58,6 +59,16 @@ class DisconnectCode(msgspec.Struct, frozen=True, tag="disconnect_code", tag_fie
     reason: str = ""
 
 
+class Close(msgspec.Struct, frozen=True, tag="close", tag_field="kind"):
+    """Close with this code and reason, as a websocket does; Wikimedia's streams tell the reason in an error event.
+
+    Simulations of either only.
+    """
+
+    code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] = 1001
+    reason: Annotated[str, msgspec.Meta(max_length=123)] = "server shutting down"
+
+
 class Control(msgspec.Struct, frozen=True, tag="control", tag_field="kind"):
     """Send control messages about earlier tweets, or about the connection, to everybody concerned. Twitter only.
 
@@ -68,6 +79,19 @@ class Control(msgspec.Struct, frozen=True, tag="control", tag_field="kind"):
 
     what: Literal["delete", "scrub_geo", "limit", "status_withheld", "user_withheld", "warning"]
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+
+
+class Kill(msgspec.Struct, frozen=True, tag="kill", tag_field="kind"):
+    """Revoke the token: end every stream without a word, and refuse what comes. Mastodon only."""
+
+
+class Timelines(msgspec.Struct, frozen=True, tag="timelines", tag_field="kind"):
+    """From now on the timelines answer with an empty page or a refusal, as switched off; `open` ends it.
+
+    Mastodon only.
+    """
+
+    answer: Literal["open", "empty", 401, 404, 422] = "empty"
 
 
 class Lag(msgspec.Struct, frozen=True, tag="lag", tag_field="kind"):
@@ -87,6 +111,10 @@ class Garbage(msgspec.Struct, frozen=True, tag="garbage", tag_field="kind"):
     html: bool = False
 
 
+class Noise(msgspec.Struct, frozen=True, tag="noise", tag_field="kind"):
+    """Send bytes that are no text; by a websocket in a binary frame, packed or not as they are."""
+
+
 class Huge(msgspec.Struct, frozen=True, tag="huge", tag_field="kind"):
     """Send one line of `size` bytes, line end left out; it is JSON from 8 bytes on."""
 
@@ -103,11 +131,11 @@ class Status(msgspec.Struct, frozen=True, tag="status", tag_field="kind"):
     """Refuse the next `times` requests for the stream, in the upstream's words.
 
     Args:
-        status: what `ON_DEMAND` of `x_problems` or `twitter_refusals` has; X's `429` is the rate limit.
-        reset_after: seconds from now to say in x-rate-limit-reset, with 429 only.
+        status: what the upstream refuses with, such as `ON_DEMAND` of `x_problems`; X's `429` is the rate limit.
+        reset_after: seconds from now to say in x-rate-limit-reset or Retry-After, where the upstream says such.
     """
 
-    status: Literal[401, 403, 404, 406, 409, 413, 416, 420, 429, 503, "too-many-connections"]
+    status: Annotated[int, msgspec.Meta(ge=300, le=599)] | Literal["too-many-connections"]
     times: int = 1
     reset_after: float = 60.0
 
@@ -124,12 +152,12 @@ class Reorder(msgspec.Struct, frozen=True, tag="reorder", tag_field="kind"):
     times: int = 1
 
 
-Farewell = Disconnect | DisconnectCode
-OfConnection = Stall | Cut | Lag | Garbage | Huge | Farewell
+Farewell = Disconnect | DisconnectCode | Close
+OfConnection = Stall | Cut | Lag | Garbage | Noise | Huge | Farewell
 OfRequest = AcceptThenClose | Status
 OfLines = Duplicate | Reorder
 Lasting = OfConnection | OfRequest | OfLines | Split  # those that wait for their time
-Fault = Lasting | Control
+Fault = Lasting | Control | Kill | Timelines
 
 decode_fault = msgspec.json.Decoder(Fault).decode
 

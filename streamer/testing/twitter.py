@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
-from streamer.testing.faults import Control, Disconnect, DisconnectCode, Fault, Faults, Status
+from streamer.testing.faults import Close, Control, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.history import History
 from streamer.testing.ledger import Ledger
 from streamer.testing.pages import Folder, lead
@@ -136,7 +136,9 @@ class SimulatedTwitter:
         Raises:
             ValueError: Twitter cannot go wrong in this way, or not yet.
         """
-        if isinstance(fault, Disconnect) or (isinstance(fault, Status) and fault.status not in ON_DEMAND):
+        if isinstance(fault, Close | Disconnect) or (isinstance(fault, Status) and fault.status not in ON_DEMAND):
+            raise impossible("Twitter", fault)
+        if not isinstance(fault, Lasting | Control):
             raise impossible("Twitter", fault)
         if isinstance(fault, Control):
             self._run.now(lambda: self._feed.control(fault))

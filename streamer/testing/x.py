@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
-from streamer.testing.faults import Control, Disconnect, DisconnectCode, Fault, Faults, Status
+from streamer.testing.faults import Close, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.feed import Feed
 from streamer.testing.history import History
 from streamer.testing.ledger import Ledger
@@ -149,7 +149,7 @@ class SimulatedX:
         Raises:
             ValueError: X cannot go wrong in this way.
         """
-        if isinstance(fault, Control | DisconnectCode):
+        if not isinstance(fault, Lasting) or isinstance(fault, Close | DisconnectCode):
             raise impossible("X", fault)
         if isinstance(fault, Status) and fault.status not in ON_DEMAND:
             raise impossible("X", fault)

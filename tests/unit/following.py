@@ -8,13 +8,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from streamer.asks import Poll
+from streamer.asks import Dial, Listen, Play, Poll
 from streamer.bus.memory import MemoryBus
 from streamer.gap import Gap
 from streamer.interfaces import ISource, ISourceType
 from streamer.message import Decision, Delivery, Item, Message
 from streamer.metrics import Metrics
 from streamer.net.client import UpstreamClient, Way
+from streamer.net.dialer import Dialer
+from streamer.net.player import Player
 from streamer.net.poller import Poller
 from streamer.registry import find
 from streamer.services.intake import Limits
@@ -26,6 +28,7 @@ from streamer.sources.x_rules import Rule
 from streamer.tables import CommonSettings, SourceSettings
 from streamer.testing.x import SimulatedX
 from tests import upstreams
+from tests.unit.hooking import in_memory
 from tests.unit.network import Network
 from tests.upstreams.x_filtered import RULES
 
@@ -97,6 +100,7 @@ class Following:
         if isinstance(simulation, type):
             self.x.start()
         self.network = Network(resource or self.x.resource, self.clock)
+        self.hooks, self.ports = in_memory(self.clock)
         self.fatal: list[str] = []
         sourcing = Sourcing(
             self.bus,
@@ -134,7 +138,12 @@ class Following:
 
     def ways(self) -> Mapping[type, Way]:
         """As `net.ways` has them, in memory."""
-        return {Poll: Poller(self.clock, lambda: 0.0)}
+        return {
+            Poll: Poller(self.clock, lambda: 0.0, self.hooks),
+            Dial: Dialer(self.network.endpoint, self.clock),
+            Listen: self.hooks,
+            Play: Player(self.clock),
+        }
 
     @property
     def source(self) -> ISource:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from streamer.asks import Page, Poll, Polling, Wait
+from streamer.asks import Hook, Page, Poll, Polling, Reply, Taken, Wait
 from streamer.net import failures
 from streamer.net.client import Opened, UpstreamClient
 from streamer.net.failures import Over
@@ -22,6 +22,7 @@ from streamer.net.poller import Poller
 from streamer.policy import backoff
 from streamer.policy.turns import APART, AT_ONCE
 from streamer.upstream import Ending, Request, Response
+from tests.unit.hooking import call, in_memory
 from tests.unit.network import Network
 
 ENOUGH = Ending(cause=backoff.FINISHED, detail="enough")
@@ -66,6 +67,7 @@ class Reader:
         self.lost: Failure | None = None
         self.on_data: Callable[[], None] = lambda: None
         self.transport: Any = None
+        self.taker: Any = None
 
     def makeConnection(self, transport: Any) -> None:
         self.transport = transport
@@ -252,15 +254,50 @@ class ReadTests(Cases):
             yield Wait(10.0, 0.2)
 
     def test_frames(self) -> None:
-        """A page's frames come together; an answer without any is an empty sign of life; pauses are spread."""
+        """A page's frames come together; pauses are spread."""
         opened, reader = self.read(self.endless)
         self.assertEqual([(b"1", b"1!")], reader.got)
         self.advance(10.5)
         self.assertEqual(1, len(self.site.asked))
         self.advance(0.6)  # 10 s and half of the fifth part of it
-        self.assertEqual([(b"1", b"1!"), (), (b"2", b"2!")], reader.got)
+        self.assertEqual([(b"1", b"1!"), (b"2", b"2!")], reader.got)
         opened.abort()
         self.assertIsNone(reader.lost)
+
+    def test_signs_of_life(self) -> None:
+        """Only a page is heard, be it empty: an answer by itself may be one of several, or bad."""
+
+        def steps() -> Polling:
+            yield Wait(1.0)
+            yield asking("/limited")
+            yield Wait(1.0)
+            yield asking("/first")
+            yield asking("/second")
+            yield Page()
+            yield asking("/bad")
+            return ENOUGH
+
+        _, reader = self.read(steps)
+        self.advance(10)
+        self.assertEqual([()], reader.got)
+        self.assertIsNotNone(reader.lost)
+
+    def test_failure_caught(self) -> None:
+        """What a request fails with is thrown into the steps, which may go on."""
+
+        def steps() -> Polling:
+            yield Page()
+            try:
+                yield asking()
+            except ConnectionRefusedError:
+                yield Page((b"never mind",))
+            return ENOUGH
+
+        self.network.refuses = ConnectionRefusedError("refused")
+        _, reader = self.read(steps)
+        self.assertEqual([(), (b"never mind",)], reader.got)
+        assert reader.lost is not None
+        self.assertEqual(ENOUGH, failures.ending(reader.lost, "while reading"))
 
     def test_ending(self) -> None:
         """Steps that are over end it with their reason."""
@@ -304,7 +341,7 @@ class ReadTests(Cases):
         reader.transport.resumeProducing()
         reader.transport.resumeProducing()
         self.pump()
-        self.assertEqual([(b"1", b"1!"), (), (b"2", b"2!")], reader.got)
+        self.assertEqual([(b"1", b"1!"), (b"2", b"2!")], reader.got)
         opened.abort()
 
     def test_pause_within_a_page(self) -> None:
@@ -403,14 +440,6 @@ class AbortTests(Cases):
         self.assertIsNone(reader.lost)
         self.assertEqual(["polls"], self.closed)
 
-    def test_within_an_answer(self) -> None:
-        """By the reader, when he hears of an answer."""
-        opened, reader = self.read(self.polls)
-        reader.on_data = opened.abort
-        self.advance(20)
-        self.assertEqual([(b"x",), ()], reader.got)
-        self.assertIsNone(reader.lost)
-
     def test_after_its_end(self) -> None:
         """And again when it is over already."""
 
@@ -422,6 +451,99 @@ class AbortTests(Cases):
         opened.abort()
         opened.abort()
         self.assertIsNotNone(reader.lost)
+
+
+class HookTests(Cases):
+    """A hook that is open while the polls go on."""
+
+    def setUp(self) -> None:
+        """Hooks in memory."""
+        super().setUp()
+        self.hooks, self.ports = in_memory(self.clock)
+        self.poller = Poller(self.clock, lambda: 0.5, self.hooks)
+        self.replies: list[Reply | Taken] = []
+
+    def nothing_is_left(self) -> None:
+        """Nor does anything listen."""
+        super().nothing_is_left()
+        self.assertEqual(0, self.ports.open)
+
+    def read_with_hook(self, steps: Callable[[], Polling]) -> tuple[Opened, Reader]:
+        """Open a poll that has a hook, and read it."""
+        hook = Hook("secret", lambda posted: self.replies.pop(0))
+        opened = self.successResultOf(
+            Deferred.fromCoroutine(self.poller.open(Poll(self.noted(steps), hook=hook), self.client))
+        )
+        reader = Reader()
+        opened.answer.deliverBody(reader)
+        self.pump()
+        return opened, reader
+
+    def polls(self) -> Polling:
+        """A poll a minute."""
+        while True:
+            yield Page((b"polled",))
+            yield Wait(60.0, 0.0)
+
+    def test_called(self) -> None:
+        """What the hook is brought is read beside what is polled."""
+        opened, reader = self.read_with_hook(self.polls)
+        self.replies.append(Taken(frames=(b"brought",), reply=Reply(status=202)))
+        said = call(self.hooks, "/hooks/secret", b"x")
+        assert said is not None
+        self.assertEqual(202, said.status)
+        self.assertEqual([(b"polled",), (b"brought",)], reader.got)
+        opened.abort()
+        self.assertEqual(0, self.ports.open)
+
+    def test_wake(self) -> None:
+        """A reply may let a pause of the polls be over."""
+        opened, reader = self.read_with_hook(self.polls)
+        self.replies.append(Reply(status=200, wake=True))
+        call(self.hooks, "/hooks/secret", b"x")
+        self.pump()
+        self.assertEqual([(b"polled",), (b"polled",)], reader.got)
+        opened.abort()
+
+    def test_pause(self) -> None:
+        """While the reader pauses, callers are asked to come again."""
+        opened, reader = self.read_with_hook(self.polls)
+        reader.transport.pauseProducing()
+        said = call(self.hooks, "/hooks/secret", b"x")
+        assert said is not None
+        self.assertEqual(503, said.status)
+        reader.transport.resumeProducing()
+        self.replies.append(Reply(status=204))
+        said = call(self.hooks, "/hooks/secret", b"x")
+        assert said is not None
+        self.assertEqual(204, said.status)
+        opened.abort()
+
+    def test_endings(self) -> None:
+        """However the polls end, nobody listens any more."""
+
+        def over() -> Polling:
+            yield Page()
+            return ENOUGH
+
+        def bad() -> Polling:
+            yield asking()
+            return ENOUGH
+
+        _, reader = self.read_with_hook(over)
+        self.assertIsNotNone(reader.lost)
+        self.assertEqual(0, self.ports.open)
+        hook = Hook("secret", lambda posted: Reply(status=200))
+        opening = Deferred.fromCoroutine(self.poller.open(Poll(bad, hook=hook), self.client))
+        self.pump()
+        self.failureResultOf(opening, Over)
+
+    def test_no_hooks(self) -> None:
+        """A process without hooks says so."""
+        self.poller = Poller(self.clock, lambda: 0.5)
+        hook = Hook("secret", lambda posted: Reply(status=200))
+        opening = Deferred.fromCoroutine(self.poller.open(Poll(self.polls, hook=hook), self.client))
+        self.failureResultOf(opening, Over)
 
 
 class TurnTests(Cases):

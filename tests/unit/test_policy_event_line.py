@@ -42,7 +42,7 @@ class LineTests(SynchronousTestCase):
             (shown({"author": {"id": "1"}, "text": "x"}), "1  x"),
             (shown({"author": {}, "text": "x"}), "x"),
             (shown({"from": "ann", "to": "bob", "body": "hello"}, "streamer.chat"), "ann  hello"),
-            (shown({"actor": "bot", "title": "Page", "summary": "s"}, "streamer.change"), "bot  Page"),
+            (shown({"actor": "bot", "title": "Page", "summary": "s"}, "streamer.change"), "bot  Page – s"),
             (shown({"id": "77"}, "streamer.delete"), "deleted: 77"),
             (
                 shown({"from": "t1", "to": "t2", "cause": "stall", "filled": False}, "streamer.gap"),
@@ -61,6 +61,16 @@ class LineTests(SynchronousTestCase):
         self.assertTrue(row.isprintable())
         self.assertEqual("12:00:00  t �  @a�[2J  b�cxxx", row[:29])
         self.assertLess(len(row), TEXT_LIMIT + 60)
+
+    def test_changes(self) -> None:
+        """Of a change both are shown, what was changed and what is said about it, as far as they are there."""
+        for data, expected in (
+            ({"title": "Kākāpō", "summary": "new count"}, "Kākāpō – new count"),
+            ({"title": "Kākāpō"}, "Kākāpō"),
+            ({"summary": "new\ncount", "title": 5}, "new count"),
+            ({}, ""),
+        ):
+            self.assertEqual(f"12:00:00  a.b  {expected}".rstrip(), shown(data, "streamer.change").rstrip())
 
     def test_times(self) -> None:
         """What tells no time, or none that there is, is shown all the same."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -75,5 +77,5 @@ class TurnsTests(SynchronousTestCase):
             under_way[host] += 1
             begun[host].append(now + wait)
         for times in begun.values():
-            for before, after in zip(times, times[1:], strict=False):
+            for before, after in pairwise(times):
                 self.assertGreaterEqual(after - before, APART - 1e-6)

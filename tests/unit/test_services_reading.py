@@ -131,6 +131,20 @@ class ReadingTests(SynchronousTestCase):
         made.advance(ANSWER_TIMEOUT + 1)
         self.assertEqual(1, self.ended(made, backoff.AUTHORISATION))
 
+    def test_a_page_in_place_of_a_stream(self) -> None:
+        """A web page that nobody understood is called one, with its beginning."""
+
+        def answer(request: Any) -> None:
+            request.write(b"\n<html>\n<title>Please log in</title>\n")
+            request.finish()
+
+        made = self.following(answer)
+        made.start()
+        made.pump()
+        self.assertEqual(1, self.ended(made, backoff.HTTP))
+        self.assertIn("a web page in place of a stream", made.follower.said)
+        self.assertIn("Please log in", made.follower.said)
+
     def test_headers_that_never_come(self) -> None:
         """An upstream that accepts and says nothing is given up in time, with a sentence."""
         made = self.following(lambda request: None)
@@ -169,6 +183,34 @@ class ReadingTests(SynchronousTestCase):
         self.assertTrue(answer.transport.disconnected)
         made.bus.release()
         self.assertEqual("stopped", answer.transport.producerState)
+
+    def test_drip(self) -> None:
+        """A server that drips a byte now and then, and never ends its frame, is not alive: it is given up."""
+        requests: list[Any] = []
+        made = self.following(requests.append)
+        made.start()
+        requests[0].write(b'{"data":{"id":"')
+        for _ in range(20):
+            made.pump()
+            made.advance(20, step=10)
+            if requests[0].channel is None or self.ended(made, backoff.STALL):
+                break
+            requests[0].write(b"1")
+        self.assertEqual(1, self.ended(made, backoff.STALL))
+        self.assertIn("not at its end after 300 s", made.follower.said)
+
+    def test_slow_frames_are_none(self) -> None:
+        """Frames that come slowly, yet come, are another matter."""
+        requests: list[Any] = []
+        made = self.following(requests.append)
+        made.start()
+        for number in range(1, 40):
+            requests[0].write(b'{"data":{"id":"%d"}}\r\n{"da' % number)
+            made.pump()
+            made.advance(20, step=10)
+            requests[0].write(b'ta":{"id":"%d"}}\r\n' % (number + 100))
+        made.pump()
+        self.assertEqual((0, 78), (self.ended(made, backoff.STALL), len(made.ids())))
 
     def test_our_pause_is_no_stall(self) -> None:
         """While we do not read, the silence is ours and the connection is kept; afterwards it is the upstream's."""

@@ -51,6 +51,11 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(30.0, refusal(answer(429, retry_after="30")).retry_after)
         self.assertIsNone(refusal(answer(401, retry_after="30")).retry_after)
 
+    def test_redirects(self) -> None:
+        """A stream that has moved is not followed on a stranger's word; where it points to is said."""
+        self.assertIn("https://other.example/", refusal(answer(301, location="https://other.example/")).detail)
+        self.assertIn("nowhere", refusal(answer(302)).detail)
+
     def test_reason(self) -> None:
         """The reason is found wherever APIs put it, a page is shown by its beginning, and silence is called so."""
         for body, expected in (

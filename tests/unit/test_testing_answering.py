@@ -164,6 +164,10 @@ class AnsweringTests(SynchronousTestCase):
         answer = self.got(faults.Garbage(html=True))
         self.assertEqual((200, "text/html", HTML), (answer.status, answer.headers["content-type"], answer.body))
 
+    def test_noise(self) -> None:
+        """Bytes that are no text."""
+        self.assertEqual(faults.NOISE, self.got(faults.Noise()).body)
+
     def test_huge(self) -> None:
         """As long as asked for; the client's limit is what ends it."""
         self.assertEqual(100_000, len(self.got(faults.Huge(100_000)).body))
@@ -178,9 +182,11 @@ class AnsweringTests(SynchronousTestCase):
     def test_impossible(self) -> None:
         """What only a stream can do wrong is refused."""
         for fault in (
+            faults.Close(),
             faults.Disconnect(),
             faults.DisconnectCode(),
             faults.Control("limit"),
+            faults.Kill(),
             faults.Lag(1.0),
             faults.Status("too-many-connections"),
         ):

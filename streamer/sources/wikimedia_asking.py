@@ -1,0 +1,137 @@
+# -*- test-case-name: tests.unit.test_sources_wikimedia -*-
+"""What Wikimedia is asked for, as whom, and from where on; and what it says when it refuses.
+
+https://wikitech.wikimedia.org/wiki/Event_Platform/EventStreams_HTTP_Service and
+https://meta.wikimedia.org/wiki/User-Agent_policy
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import structs
+
+from streamer.policy import backoff
+from streamer.policy.transport import is_loopback
+from streamer.sources import answers
+from streamer.sources.x_text import UNREADABLE, milliseconds, written_milliseconds
+from streamer.upstream import Ending, Response, Resume, brief
+
+HISTORY = 7 * 86_400_000  # ms; the least that the streams keep, some keep 31 days
+REWIND = 10_000  # ms that a resume reaches back further than it must: their clock is not ours
+CURSOR_LIMIT = 16_000  # characters; one topic takes 80, a stream has two
+STREAM_LIMIT = 30  # names; they go into one URL
+
+_STREAM = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_CONTACT = re.compile(r"https?://[^\s/@]+\.[^\s@]+|(?:mailto:)?[^\s@]+@[^\s@]+\.[^\s@]+")
+
+_decode_cursor = msgspec.json.Decoder(list[dict[str, Any]]).decode
+
+
+def checked_streams(streams: Sequence[str]) -> tuple[str, ...]:
+    """Names of streams, each once.
+
+    Raises:
+        ValueError: none, too many, or one that cannot be a name.
+    """
+    if not streams:
+        raise ValueError("streams is empty; name at least one, such as 'recentchange'")
+    if len(streams) > STREAM_LIMIT:
+        raise ValueError(f"streams has {len(streams)} names; one connection carries {STREAM_LIMIT}")
+    for name in streams:
+        if not _STREAM.fullmatch(name):
+            raise ValueError(
+                f"streams holds {name!r}, which is no name of a stream; https://stream.wikimedia.org/?doc lists them"
+            )
+    return tuple(dict.fromkeys(streams))
+
+
+def user_agent(contact: str | None, base_url: str) -> str | None:
+    """What to call ourselves; None on this machine, where nobody is to be told.
+
+    Raises:
+        ValueError: there is no contact, or it is none.
+    """
+    library = f"streamer/{version('streamer')}"
+    if contact is None:
+        if is_loopback((urlsplit(base_url).hostname or "").strip("[]")):
+            return None
+        raise ValueError(
+            "contact is missing: Wikimedia asks that whoever runs a client can be reached, and may block those who"
+            " do not say how; give an e-mail address or the URL of a page about you"
+        )
+    if not _CONTACT.fullmatch(contact) or not contact.isascii() or not contact.isprintable() or len(contact) > 200:
+        raise ValueError("contact must be an e-mail address or an http(s) URL, in ASCII and without blanks")
+    if "(" in contact or ")" in contact:
+        raise ValueError("contact must hold no parentheses, for it is written between some; write %28 and %29")
+    return f"{library} ({contact}) Twisted/{version('twisted')}"
+
+
+def checked_since(since: str | int | None) -> int | None:
+    """Where the very first connection is to begin, ms since the epoch.
+
+    Raises:
+        ValueError: that is no time.
+    """
+    if since is None:
+        return None
+    found = written_milliseconds(since)
+    if found is None and isinstance(since, str):
+        try:
+            found = milliseconds(datetime.fromisoformat(since))
+        except (ValueError, OverflowError):
+            found = None
+    if found is None:
+        raise ValueError(f"since is {since!r}; write a time such as '2026-11-21T04:00:00Z', or ms since the epoch")
+    return found
+
+
+def place(
+    streams: Sequence[str], since: int | None, resume: Resume | None, now_ms: int
+) -> tuple[str | None, int | None, int | None]:
+    """Where to begin.
+
+    The id that came last says it best, and is given back as it was. Where it does not speak of just these streams,
+    for others were followed when it came, or where none has come yet, a time does: to say both would be of no use,
+    for a time is heeded only where no id is given.
+
+    Returns:
+        The id, the time to ask for, and since when, by either, the answer repeats the past.
+    """
+    if resume is None:
+        return None, since, None if since is None else max(since, now_ms - HISTORY)
+    start = max(resume.received - REWIND, now_ms - HISTORY)
+    if resume.cursor is not None and _speaks_of(resume.cursor, streams):
+        return resume.cursor, None, start
+    return None, start, start
+
+
+def refusal(response: Response) -> Ending:
+    """What an answer other than 200 means."""
+    ending, hint = answers.refusal(response), ""
+    if response.status == 429 and "concurrent connection" in ending.detail.lower():
+        return structs.replace(ending, cause=backoff.CONNECTION_LIMIT)  # our last one may not be forgotten yet
+    if response.status == 403:
+        hint = "; look whether `contact` is right, and whether this address was blocked"
+    elif 300 <= response.status < 400:
+        hint = f"; it has moved to {brief(response.headers.get('location', '?'))}: set base_url"
+    return structs.replace(ending, detail=ending.detail + hint)
+
+
+def _speaks_of(cursor: str, streams: Sequence[str]) -> bool:
+    """Whether an id is one, with topics of each of the streams and of no others."""
+    if len(cursor) > CURSOR_LIMIT:
+        return False
+    try:
+        topics = [row.get("topic") for row in _decode_cursor(cursor)]
+    except UNREADABLE:
+        return False
+    # A topic is `<data centre>.<stream>`, the stream with or without its first word.
+    own = [[topic for topic in topics if str(topic).endswith(f".{name}")] for name in streams]
+    return all(own) and {*topics} == {topic for found in own for topic in found}
