@@ -62,7 +62,8 @@ class ILocks(Interface):
 
         Returns:
             Fires when it is ours. Fails with `SourceTaken` where another process has it; with BusStopped where the
-            bus stopped first. It waits for a broker that is away. Cancel it to want it no more.
+            bus stopped first. Where the broker is away it fires after a few seconds all the same: whether another
+            process has it is seen when the broker is back. Cancel it to want it no more.
         """
 
     def waits(name: str) -> str:

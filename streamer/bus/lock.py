@@ -42,6 +42,7 @@ class Lock:
         asked: the broker has not answered yet.
         held: it is ours on the present connection.
         refused: since when others have it, by what the broker says; None where it does not say so.
+        elsewhere: others had it when the broker was asked last.
         due: when to try next.
         said: why it is not ours, as a sentence; empty where nothing is known.
     """
@@ -55,6 +56,7 @@ class Lock:
     asked: bool = False
     held: bool = False
     refused: float | None = None
+    elsewhere: bool = False
     due: float = 0.0
     said: str = ""
 
@@ -66,9 +68,19 @@ class Lock:
         """The broker says that it is ours."""
         if self.refused is not None:
             self._log.info("The lock of {source} is ours.", source=self.name)
-        self.held, self.refused, self.said = True, None, ""
+        self.held, self.refused, self.elsewhere, self.said = True, None, False, ""
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
+            waiting.callback(None)
+
+    def presumed(self) -> None:
+        """Nobody can be asked: whoever waits is to go on as if it were ours, until somebody can."""
+        if self.elsewhere:
+            return
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            self.said = "its lock cannot be asked for while the broker is away; it is followed as if it were ours"
+            self._log.warn("{source}: {said}.", source=self.name, said=self.said)
             waiting.callback(None)
 
     def denied(self, refusal: ChannelRefused, now: float) -> StreamerError | None:
@@ -81,7 +93,7 @@ class Lock:
             if refusal.code == ACCESS_REFUSED and self.waiting is not None:
                 return BusError(f"source {self.name!r} cannot be followed: {self.said}")
         else:
-            self.refused = now if self.refused is None else self.refused
+            self.refused, self.elsewhere = now if self.refused is None else self.refused, True
             patience = BEATS * logins.HEARTBEAT
             if now - self.refused >= patience:
                 return SourceTaken(self._taken())

@@ -11,13 +11,15 @@ silent is noticed by the missing heartbeats, for which RabbitMQ waits three inte
 by the others of its cluster after 45 to 75 s (https://www.rabbitmq.com/docs/nettick): so a refusal counts only when it
 has held for that long. It may be our own connection from before that has the lock, when we come back.
 
-All locks of a process have one connection. While the broker is away we go on as if they were still ours: one of two
-that then follow the same source has to go when it is back, and that is the one which does not get its lock again.
+All locks of a process have one connection. While the broker is away we go on as if they were ours, and begin so after
+`GRACE`, for what is not followed is lost while a spool could hold it: one of two that then follow the same source has
+to go when the broker is back, and that is the one which does not get its lock.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,8 @@ from streamer.bus.lock_asking import LockAsking
 from streamer.bus.role import Broker, Role, State
 from streamer.errors import BusStopped, SourceTaken
 from streamer.operating import ILocks
+
+GRACE = 10.0  # seconds without a broker, after which a source is followed all the same
 
 
 @implementer(ILocks)
@@ -69,6 +73,7 @@ class RabbitLocks:
             return fail(SourceTaken(f"source {name!r} is followed by this process already; stop one of the two"))
         waiting: Deferred[None] = Deferred(lambda _: self._forgo(lock))
         self._wanted[name] = lock = Lock(name, self._vhost, lost, waiting)
+        self._watch(lock, waiting)
         if self._started:
             self.role.start()
         if self._asking is not None:
@@ -126,6 +131,22 @@ class RabbitLocks:
 
     def _forgo(self, lock: Lock) -> None:
         self._drop(lock)
+
+    def _watch(self, lock: Lock, waiting: Deferred[None]) -> None:
+        """Go on without the lock where there is no broker to ask for it."""
+
+        def look() -> None:
+            timers.append(clock.callLater(GRACE, look))
+            if self._asking is None:
+                lock.presumed()
+
+        def done(result: Any) -> Any:
+            timers.pop().cancel()
+            return result
+
+        clock = self._broker.clock
+        timers = deque([clock.callLater(GRACE, look)], maxlen=1)
+        waiting.addBoth(done)
 
     def _drop(self, lock: Lock) -> Deferred[None]:
         """Want a lock no more; fires when another can have it."""

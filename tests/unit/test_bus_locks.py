@@ -274,15 +274,36 @@ class LockTests(SynchronousTestCase):
         taking.addErrback(lambda failure: failure.trap(BusStopped))
 
     def test_broker_away(self) -> None:
-        """A lock is waited for while the broker is away, and whoever waits can see that."""
+        """A broker that is away is waited for a while; then the source is followed, and the lock taken later."""
         first = self.process()
         first.broker.refuses = 1_000_000
         taking = first.take()
-        self.clock.pump([10.0] * 60)
+        self.clock.pump([1.0] * 9)
         self.assertNoResult(taking)
         self.assertIn("waiting to connect to here", first.locks.waits("birds"))
-        first.back()
+        self.clock.advance(1.0)
         self.successResultOf(taking)
+        self.assertIn("as if it were ours", first.locks.waits("birds"))
+        first.back()
+        self.assertEqual(("", []), (first.locks.waits("birds"), first.lost))
+        second = self.process()
+        late = second.take()
+        self.clock.pump([RETRY] * 38)
+        self.failureResultOf(late, SourceTaken)
+
+    def test_broker_away_and_taken_meanwhile(self) -> None:
+        """Who followed without a lock, and finds it with another process, is told to go."""
+        first, second = self.process(), self.process()
+        self.successResultOf(second.take())
+        first.broker.refuses = 1_000_000
+        taking = first.take()
+        self.clock.pump([5.0] * 3)
+        self.successResultOf(taking)
+        first.back()
+        self.clock.pump([RETRY] * 40)
+        self.assertEqual(1, len(first.lost))
+        self.assertIn("followed by another process", first.lost[0])
+        self.assertEqual([], second.lost)
 
     def test_no_right(self) -> None:
         """Who may not lock is told by which command he may; one who follows already goes on following."""
