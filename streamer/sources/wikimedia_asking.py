@@ -21,7 +21,7 @@ from streamer.policy import backoff
 from streamer.policy.transport import is_loopback
 from streamer.sources import answers
 from streamer.sources.x_text import UNREADABLE, milliseconds, written_milliseconds
-from streamer.upstream import Ending, Response, Resume, brief
+from streamer.upstream import Ending, Response, Resume
 
 HISTORY = 7 * 86_400_000  # ms; the least that the streams keep, some keep 31 days
 REWIND = 10_000  # ms that a resume reaches back further than it must: their clock is not ours
@@ -119,8 +119,6 @@ def refusal(response: Response) -> Ending:
         return structs.replace(ending, cause=backoff.CONNECTION_LIMIT)  # our last one may not be forgotten yet
     if response.status == 403:
         hint = "; look whether `contact` is right, and whether this address was blocked"
-    elif 300 <= response.status < 400:
-        hint = f"; it has moved to {brief(response.headers.get('location', '?'))}: set base_url"
     return structs.replace(ending, detail=ending.detail + hint)
 
 

@@ -62,8 +62,9 @@ class Production:
 
     def _tick(self) -> None:
         now = self.clock.seconds()
-        if (now - self._due_from) - self._asked / self.rate > CATCH_UP:
-            self._due_from = now - CATCH_UP - self._asked / self.rate
+        catch_up = max(CATCH_UP, 2 / self.rate)  # or what is rarer than that would never be made
+        if (now - self._due_from) - self._asked / self.rate > catch_up:
+            self._due_from = now - catch_up - self._asked / self.rate
         due = math.floor((now - self._due_from) * self.rate + EARLY) - self._asked
         self._asked += due
         left = self._left()

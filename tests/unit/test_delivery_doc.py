@@ -145,12 +145,19 @@ class ReferenceTests(SynchronousTestCase):
         "sample": set(),
         "japan-1": {"lang"},
         "old": {"consumer_key", "consumer_secret", "token", "token_secret", "predicates"},
+        "bluesky": {"base_url"},
+        "fedi": {"streaming_url", "transport", "predicates", "stall_after"},
+        "wikipedia": {"contact", "predicates"},
+        "github": {"token", "predicates"},
+        "blog": {"base_url"},
+        "deploys": {"secret"},
+        "yesterday": set(),
     }
 
     def examples(self) -> Settings:
         """The file with all its examples in force."""
         text = re.sub(r"^#(?=[\w\[])", "", REFERENCE, flags=re.MULTILINE)
-        return loads(text, environ=dict.fromkeys(SECRETS.findall(text), "secret"))
+        return loads(text, environ=dict.fromkeys(SECRETS.findall(text), "a-long-secret"))
 
     def test_examples(self) -> None:
         """They are valid, one for each type of source, and show the defaults of all other keys."""
