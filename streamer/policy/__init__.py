@@ -24,6 +24,7 @@ For operators:
 * `rejoin`      why a connection to a relay ended → when to come back
 * `histogram`   times → buckets
 * `exposition`  `/metrics` → numbers; `rates`: two looks → rates; `overview`: the tables of `streamer top`
+* `rate`        how many a second, of late; `source_table` the table of `streamer sources`
 * `event_line`  an event → a line for a terminal; `terminal`: what may be shown on one
 
 What upstreams ask for, and leave out:
@@ -31,5 +32,7 @@ What upstreams ask for, and leave out:
 * `predicates`  what a v1.1 stream may be asked for
 * `oauth`       OAuth 1.0a signatures
 * `transport`   which URLs may carry credentials, and how to tell credentials apart
+* `turns`       who may ask a host next; `pace` when a recorded item is due
+* `websub`      one subscription at a hub; `pointer` JSON pointers
 * `entities`    text → links, tags, mentions and cashtags, where the upstream gave none
 """

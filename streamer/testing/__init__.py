@@ -4,8 +4,10 @@
 Each is a web resource and a schedule of posts; `server` listens with either, as a service.
 
 * `x`          SimulatedX: the streams of the X API v2; `twitter` SimulatedTwitter: those of Twitter's v1.1
+* `jetstream`  SimulatedJetstream; `mastodon` SimulatedMastodon; `wikimedia` SimulatedWikimedia; `github` SimulatedGitHub
+* `feeds`      SimulatedFeed: a site with feeds; `hub` a WebSub hub; `webhooks` somebody who calls a webhook
 
-What both have:
+What they have in common:
 
 * `simulation` what running one means; `production` when posts happen, `recorder` takes them to the history
 * `history`    the last minutes of them; `connections` the open ones, which read it
@@ -13,6 +15,7 @@ What both have:
 * `faults`     what can be made to go wrong; `ledger` what was made and sent
 * `control`    `/_sim/…`: ledger, status, faults and injected posts, for tests in other processes
 * `pages`      how resources answer; `problems` how they refuse; `window` how often they may be asked
+* `answering`  whole answers of those that are polled, with faults; `sockets` websockets, with `socket_frames`
 
 X:
 
@@ -29,6 +32,9 @@ Twitter:
 * `twitter_predicates` which tweets match; `twitter_choice` what one connection gets of them
 * `twitter_feed`       tweets, by `twitter_tweets` in the form of `twitter_forms`; `twitter_messages` between them
 
+The others have parts named after them: what happens there (`…_events`, `…_edits`, `…_statuses`, `…_texts`), how they
+answer (`…_page`, `…_pages`, `…_stream`, `…_timelines`), and whom they let in (`…_gate`, `…_options`, `…_refusals`).
+
 What invented posts are made of: `composer` puts one together from `threads`, `bursts`, `texts`, `profiles`, `cities`
 and `corpus`; `snowflakes` are ids that rise with time.
 
@@ -40,5 +46,5 @@ The bus:
 * `proxy`      a TCP proxy that does what bad networks do, by `toxics`; `toxic_lane` is one direction of it, without
   sockets
 
-Besides: `relay_client` is a plain client of the relay, `relay_events` makes entries.
+Besides: `trial` checks what every source promises; `relay_client` is a plain client of the relay, `relay_events` makes entries.
 """

@@ -8,4 +8,6 @@ frames. Every framer has a limit and counts what it skipped.
 * `lengths`  each frame after its length (Twitter v1 with `delimited=length`)
 * `sse`      server-sent events
 * `gunzip`   a compressed body, unpacked on its way to one of these
+* `whole`    frames that come whole; `zstd` has each of them unpacked
+* `recording`  one item a line, with `recording_reader`; `packing` for files that are compressed
 """
