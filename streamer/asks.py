@@ -68,8 +68,8 @@ class Page(msgspec.Struct, frozen=True):
     frames: tuple[Any, ...] = ()
 
 
-# Yields what is to be done; is sent the answer to a `Request`, None after the others. A request that fails is thrown into
-# it. A page, empty or not, says that all up to now is there; an answer alone does not. Returns why it is over.
+# Yields what is to be done; is sent the answer to a `Request`, None after the others. A request that fails is thrown
+# into it. A page, empty or not, says that all up to now is there; an answer alone does not. Returns why it is over.
 Polling = Generator[Request | Wait | Page, Response | None, Ending]
 
 

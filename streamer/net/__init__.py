@@ -4,8 +4,9 @@
 * `client`     short HTTP requests and the opening of streams, for sources (Agent over verified TLS)
 * `failures`   what Twisted's web client raises → why a connection ended
 * `stream`     an HTTP body, or frames that come whole, as a protocol that feeds a framer
-* `ways`       what a source may ask for besides: `dialer` websockets, with `dialed`, `dialed_refusal`; `poller` polls, with
-               `turnstile`; `hooks` calls from others, with `hook_site`; `player` recordings, with `track`, `recording_file`
+* `ways`       what a source may ask for besides: `dialer` websockets, with `dialed`, `dialed_refusal`; `poller` polls,
+               with `turnstile`; `hooks` calls from others, with `hook_site`; `player` recordings, with `track`,
+               `recording_file`
 * `websocket`  browsers under `relay.v1.json` and `cloudevents.json`, with `clients`, `flush`, `outlet`, `compression`,
                `quiet` and `admission`
 * `sse`, `poll`, `feed_json`   the faces that only listen, with `oneway`

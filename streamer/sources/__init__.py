@@ -9,8 +9,9 @@ does no I/O. What several share stands beside them:
 * `x_rules`     what X's filter rules may be; `x_reconcile` makes the server's those wanted
 * `x_unfiltered`  the source behind X's streams that take no rules
 * `twitter_…`   credentials, predicates, messages and items of the v1.1 streams
-* `jetstream_…` `mastodon_…` `wikimedia_…` `github_…` `feed_…` `webhook_…`  parts of the source of that name: what it asks
-  for (`asking`, `polling`, `predicates`), what it is answered (`answers`), what its items say (`payload`, `objects`, `types`)
+* `jetstream_…` `mastodon_…` `wikimedia_…` `github_…` `feed_…` `webhook_…`  parts of the source of that name: what it
+  asks for (`asking`, `polling`, `predicates`), what it is answered (`answers`), what its items say (`payload`,
+  `objects`, `types`)
 * `lenient`     JSON that is not as declared
 * `answers`     what plain HTTP refusals mean; `fixed` the half of a source that has no predicates
 * `markup`      HTML into text and facets

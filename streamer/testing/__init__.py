@@ -4,7 +4,8 @@
 Each is a web resource and a schedule of posts; `server` listens with either, as a service.
 
 * `x`          SimulatedX: the streams of the X API v2; `twitter` SimulatedTwitter: those of Twitter's v1.1
-* `jetstream`  SimulatedJetstream; `mastodon` SimulatedMastodon; `wikimedia` SimulatedWikimedia; `github` SimulatedGitHub
+* `jetstream`  SimulatedJetstream; `mastodon` SimulatedMastodon; `wikimedia` SimulatedWikimedia; `github`
+  SimulatedGitHub
 * `feeds`      SimulatedFeed: a site with feeds; `hub` a WebSub hub; `webhooks` somebody who calls a webhook
 
 What they have in common:
@@ -46,5 +47,6 @@ The bus:
 * `proxy`      a TCP proxy that does what bad networks do, by `toxics`; `toxic_lane` is one direction of it, without
   sockets
 
-Besides: `trial` checks what every source promises; `relay_client` is a plain client of the relay, `relay_events` makes entries.
+Besides: `trial` checks what every source promises; `relay_client` is a plain client of the relay, `relay_events` makes
+entries.
 """
