@@ -128,8 +128,8 @@ class Running:
         self._close()
 
     def wake(self) -> None:
-        """Let a pause of the steps be over now."""
-        if isinstance(self._next, Wait) and self._awaited is not None:
+        """Let a pause of the steps be over now; a reader who has paused goes on by himself."""
+        if isinstance(self._next, Wait) and self._awaited is not None and self._awaited is not self._paused:
             self._awaited.cancel()
 
     async def _run(self) -> None:

@@ -496,6 +496,21 @@ class HookTests(Cases):
         opened.abort()
         self.assertEqual(0, self.ports.open)
 
+    def test_wake_while_paused(self) -> None:
+        """A wake that comes while nobody reads harms nothing: the reader goes on when he reads again."""
+        opened, reader = self.read_with_hook(self.polls)
+        running: Any = reader.transport
+        running.pauseProducing()
+        self.clock.advance(70)
+        running.wake()
+        self.pump()
+        self.assertEqual([(b"polled",)], reader.got)
+        running.resumeProducing()
+        self.pump()
+        self.assertEqual([(b"polled",), (b"polled",)], reader.got)
+        self.assertIsNone(reader.lost)
+        opened.abort()
+
     def test_wake(self) -> None:
         """A reply may let a pause of the polls be over."""
         opened, reader = self.read_with_hook(self.polls)
