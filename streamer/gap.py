@@ -16,8 +16,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
     Args:
         start, end: ms since the epoch; all that was posted before and after them is safe.
-        cause: a row of `policy.backoff.CAUSES`, or `limit`, `overflow`, `renewal`, `restart`, `shed`,
-            `spool`, `stopped`.
+        cause: a row of `policy.backoff.CAUSES`, or `limit`, `overflow`, `renewal`, `restart`,
+            `sent-away`, `shed`, `spool`, `stopped`.
         filled: it has been replayed after all.
         missed: how many items, where the upstream said so or we counted them.
     """

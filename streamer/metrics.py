@@ -61,6 +61,9 @@ UPSTREAM_QUEUE = _gauge("upstream_queue_percent", "How full the upstream's queue
 GAPS = _counter("gaps", "Spans of time that were missed and announced.", "source", "cause")
 RENEWALS = _counter("renewals", "Connections replaced by a new one of our own accord.", "source", "how")
 PENDING_PREDICATES = _gauge("pending_predicates", "Predicates that are wanted and not yet live.", "source")
+SENT_AWAY = _counter(
+    "hook_calls_sent_away", "Calls to a hook that were asked to come again, since nothing could be taken.", "source"
+)
 SPOOL_ITEMS = _gauge("spool_items", "Items that wait on disk for the bus.", "source")
 SPOOL_BYTES = _gauge("spool_bytes", "Bytes of items that wait on disk for the bus.", "source")
 SPOOLED = _counter("spooled_items", "Items written to disk because the bus was away or behind.", "source")

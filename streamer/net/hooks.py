@@ -221,6 +221,8 @@ class Opening:
         """What to say to a caller."""
         refusal = self._unwilling() if posted.method not in ("GET", "HEAD") else ""
         if refusal:
+            if self._body is not None and self._body.taker is not None:
+                self._body.taker.sent_away()
             return later(refusal)
         try:
             said = self.hook.answer(posted)

@@ -23,6 +23,9 @@ class Taker(Shape):
     def unwilling(self) -> str:
         """Why nothing should be brought now, as a sentence; empty where it may."""
 
+    def sent_away(self) -> None:
+        """Somebody who brought something was asked to come again, and may not."""
+
     def settled(self) -> Deferred[None]:
         """Fires when the bus has all that was taken so far; may be cancelled."""
 

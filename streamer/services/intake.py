@@ -45,14 +45,14 @@ class Intake:
 
     Args:
         source: the configured name.
-        lost: told how many items were shed.
+        lost: told how many items were lost here, and why.
     """
 
     source: str
     outflow: Outflow
     metrics: Metrics
     limits: Limits = Limits()
-    lost: Callable[[int], None] = lambda count: None
+    lost: Callable[[str, int], None] = lambda cause, count: None
     cursor: str | None = None  # of the last item that had one, or the last mark
     marked: bool = False  # the source says where to go on; cursors that its items carry are another's
     paused: bool = False
@@ -162,5 +162,5 @@ class Intake:
         if len(kept) < len(items):
             for kind, count in Counter([item.kind for item in items if item.kind in self.limits.shed]).items():
                 self.metrics.add(m.SHED, self.source, kind, by=count)
-            self.lost(len(items) - len(kept))
+            self.lost("shed", len(items) - len(kept))
         return kept

@@ -83,7 +83,7 @@ class Sourcing:
             name, intake, clock, metrics, lambda *span: recovery.begin(wanted.source, *span),
             ask_all=not self.bus.durable,
         )  # fmt: skip
-        intake.lost = lambda count: progress.lost("shed", count)
+        intake.lost = lambda cause, count: progress.lost(cause, count)
         legs = Legs(lambda command: carry_out(command))
         penalty = self._penalties.setdefault(source.credential, Penalty())
         course = Course(delays(), penalty, legs, table.common.overlap)

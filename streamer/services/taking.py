@@ -6,6 +6,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from streamer import metrics as m
 from streamer.services.intake import Intake
 
 
@@ -21,6 +22,11 @@ class Taking:
         if not self.intake.outflow.bus.ready:
             return "the bus cannot take anything at the moment"
         return self.intake.trouble
+
+    def sent_away(self) -> None:
+        """See `stream.Taker`."""
+        self.intake.metrics.add(m.SENT_AWAY, self.intake.source)
+        self.intake.lost("sent-away", 1)
 
     def settled(self) -> Deferred[None]:
         """See `stream.Taker`."""

@@ -17,6 +17,7 @@ from streamer.sources.feed_entries import PAGE_LIMIT, Read
 from streamer.sources.feed_fields import digest
 from streamer.sources.feed_objects import FeedEntry
 
+FEW = 10  # entries on a page that was empty before, from which on others may have been pushed out meanwhile
 SEEN_LIMIT = PAGE_LIMIT + 50  # entries remembered: a page, and some that left it and may come back
 VALIDATOR_LIMIT = 1_000  # characters of an ETag or a date that are worth remembering
 ID_LIMIT = 150  # characters of an item's id; with the source's name it must fit an AMQP short string
@@ -104,7 +105,8 @@ def news(read: Read, memory: Memory, backlog: int | None, *, part: bool = False)
     seen.extend(word for word in memory.seen if word[:KNOWN] not in words)
     if backlog is not None:
         fresh = fresh[:backlog]
-    broken = backlog is None and bool(known) and bool(words) and not met and not part
+    enough = len(words) >= (1 if known else FEW)
+    broken = backlog is None and enough and not met and not part
     remembered = msgspec.structs.replace(memory, seen=tuple(seen[:SEEN_LIMIT]))
     return News(tuple(reversed(fresh)), remembered, broken)
 

@@ -142,7 +142,8 @@ class Poller:
         times = [at for at in map(created, found.values()) if at is not None]
         newest = max([*times, *([before.newest] if before.newest is not None else [])], default=None)
         words: list[Any] = []
-        if self.known is not None and before.ids and found and not met:
+        full = len(found) >= (1 if before.ids else KNOWN)  # what follows an empty list is whole unless it is full
+        if self.known is not None and full and not met:
             words = self._missed(before, times, len(found))
         ids = (*found, *before.ids)[:KNOWN]
         self.known = Known(before.path, ids, newest, etag, url)

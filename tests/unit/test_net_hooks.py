@@ -46,6 +46,11 @@ class Bus:
 
     unwilling: str = ""
     held: list[Deferred[None]] | None = None
+    away: int = 0  # callers that were sent away
+
+    def sent_away(self) -> None:
+        """See `stream.Taker`."""
+        self.away += 1
 
     def settled(self) -> Deferred[None]:
         """See `stream.Taker`."""
@@ -184,7 +189,7 @@ class HooksTests(SynchronousTestCase):
         self.read("hub", lambda posted: Reply(status=200, body=b"challenge"), methods=("GET", "POST"))
         said = call(self.hooks, "/hooks/hub", method="GET")
         self.assertEqual(b"challenge", said and said.body)
-        self.assertEqual([], self.frames)
+        self.assertEqual(([], 1), (self.frames, self.bus.away))
 
     def test_paused(self) -> None:
         """Who reads no more sends callers away until he goes on."""

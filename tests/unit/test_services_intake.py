@@ -151,13 +151,13 @@ class IntakeTests(SynchronousTestCase):
 
     def test_full_disk_sheds(self) -> None:
         """Kinds that may be shed are dropped at the limit, counted and told; the others still find room."""
-        lost: list[int] = []
+        lost: list[tuple[str, int]] = []
         intake = self.made(Limits(bytes=1000, shed=frozenset({"post"})))
-        intake.lost = lost.append
+        intake.lost = lambda *what: lost.append(what)
         self.bus.ready = False
         intake.take([item(1, size=1000)], None)
         self.assertEqual(2, intake.take([item(2), item(3, "delete")], None))
-        self.assertEqual(([1], []), (lost, self.body.told))
+        self.assertEqual(([("shed", 1)], []), (lost, self.body.told))
         self.assertEqual(1, self.metrics.value(m.SHED, "birds", "post"))
         self.assertEqual(1, self.metrics.value(m.ITEMS, "birds", "delete"))
         intake.take([item(4, "delete", size=200)], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from streamer import metrics as m
 from streamer.message import Item
 from streamer.services.settling import Settling
 from streamer.services.taking import Taking
@@ -67,6 +68,15 @@ class TakingTests(SynchronousTestCase):
         self.assertNoResult(later)
         self.made.bus.release()
         self.successResultOf(later)
+
+    def test_sent_away(self) -> None:
+        """Who was sent away is counted, and within a minute it is announced that something may be missing."""
+        self.taking.sent_away()
+        self.taking.sent_away()
+        self.assertEqual(2, self.made.metrics.value(m.SENT_AWAY, "birds"))
+        self.made.advance(62, step=2)
+        (gap,) = self.made.gaps()
+        self.assertEqual(("sent-away", 2), (gap.cause, gap.missed))
 
     def test_unwilling(self) -> None:
         """It says why nothing should come while the bus is away, and nothing when all is well."""

@@ -88,6 +88,13 @@ class NewsTests(SynchronousTestCase):
         self.assertTrue(self.take(entry("c"), entry("d")).broken)
         self.assertFalse(self.take(entry("c", "edited")).broken)
 
+    def test_broken_after_an_empty_page(self) -> None:
+        """A page that was empty and has many entries now may have had more; one with a few has not."""
+        self.assertFalse(self.take(backlog=9).broken)
+        self.assertFalse(self.take(*map(entry, "abcdefghi")).broken)
+        self.memory = msgspec.structs.replace(self.memory, seen=())
+        self.assertTrue(self.take(*map(entry, "abcdefghij")).broken)
+
     def test_same_identity(self) -> None:
         """Entries that share a guid are told apart by what they say; those that say the same are one."""
         first = [entry("same", "x"), entry("same", "y"), entry("same", "y")]

@@ -196,6 +196,13 @@ class StepTests(SynchronousTestCase):
         driven.answer(200, body(*range(900, 900 - KNOWN, -1)))
         self.assertIsInstance(driven.page()[1][0], Missed)
 
+    def test_full_after_empty(self) -> None:
+        """A list that was empty and is full now may have lost some; one that is not full has not."""
+        for count, missed in ((KNOWN, True), (KNOWN - 1, False)):
+            driven = Driven.of(Known("/events", (), 1_699_999_100_000))
+            driven.answer(200, body(*range(900, 900 - count, -1)))
+            self.assertEqual(missed, isinstance(driven.page()[1][0], Missed), count)
+
     def test_empty(self) -> None:
         """Empty lists are no news, before and after."""
         driven = Driven.of(Known("/events", ("1",), 5))

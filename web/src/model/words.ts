@@ -36,6 +36,8 @@ const gapCauses: Readonly<Record<string, string>> = {
   limit: 'more than the source gives out',
   renewal: 'the connection was renewed',
   restart: 'we were away',
+  overflow: 'more came than the source shows',
+  'sent-away': 'callers were asked to come again',
   shed: 'more than we could keep',
   spool: 'what we had stored was damaged',
   stopped: 'it was switched off',
