@@ -133,9 +133,11 @@ class Progress:
 
     def missing(self, start_ms: int, end_ms: int, cause: str) -> None:
         """A span of time was missed: fetch it, or say so."""
+        busy = self.safe.held("recovery")  # another span is being fetched, and goes on
         self.safe.hold("recovery")
         if not self.recover(start_ms, end_ms, cause, self.intake.cursor):
-            self.safe.release("recovery")
+            if not busy:
+                self.safe.release("recovery")
             self.announce(Gap(start=start_ms, end=end_ms, cause=cause))
 
     def recovered(self, gap: Gap | None) -> None:

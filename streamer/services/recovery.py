@@ -48,7 +48,7 @@ class Recovery:
     _job: Deferred[None] | None = None
     _span: tuple[int, int] | None = None
     _cursor: str | None = None
-    _missed: Missed | None = None  # what the source says that it cannot fetch
+    _missed: list[Missed] = attrs.field(factory=list)  # what the source says that it cannot fetch, of one attempt
     _number: int = 0  # of the job; an older one's end is not to be heard of
 
     log = Logger()
@@ -66,7 +66,7 @@ class Recovery:
         if request is None:
             return False
         self.cancel()
-        self._span, self._cursor, self._missed = (start_ms, end_ms), cursor, None
+        self._span, self._cursor = (start_ms, end_ms), cursor
         self._job = Deferred.fromCoroutine(self._fetch(source, request, start_ms, end_ms, cause))
         return True
 
@@ -87,7 +87,7 @@ class Recovery:
     def said(self, word: Word) -> None:
         """See `reading.Sink`; of the past there is nothing to warn about."""
         if isinstance(word, Missed):
-            self._missed = word
+            self._missed.append(word)
 
     async def _fetch(self, source: ISource, request: Ask, start_ms: int, end_ms: int, cause: str) -> None:
         name, number = source.name, self._number
@@ -95,12 +95,10 @@ class Recovery:
         try:
             await deferLater(self.clock, SETTLE)
             for attempt in range(1, ATTEMPTS + 1):
+                self._missed.clear()
                 ending, healthy = await self._attempt(source, request, number)
                 if ending.whole:
-                    since = request.replays_from
-                    gap = None if since is None or since <= start_ms else Gap(start=start_ms, end=since, cause=cause)
-                    if gap is None and self._missed is not None:
-                        gap = Gap(start=self._missed.start, end=self._missed.end, cause=cause)
+                    gap = self._left(request, start_ms, cause)
                     self.log.info("{source} has fetched what it had missed.", source=name)
                     break
                 delay = self.delays.after(ending.cause, healthy=healthy, retry_after=ending.retry_after)
@@ -115,6 +113,16 @@ class Recovery:
         if number == self._number:
             self._span = None
             self.done(gap)
+
+    def _left(self, request: Ask, start_ms: int, cause: str) -> Gap | None:
+        """What a whole answer did not bring."""
+        since = request.replays_from
+        spans = [(one.start, one.end) for one in self._missed]
+        if since is not None and since > start_ms:
+            spans.append((start_ms, since))
+        if not spans:
+            return None
+        return Gap(start=min(start for start, _ in spans), end=max(end for _, end in spans), cause=cause)
 
     async def _attempt(self, source: ISource, request: Ask, number: int) -> tuple[Ending, bool]:
         try:

@@ -18,6 +18,7 @@ from streamer.policy.backoff import Backoff
 from streamer.services.recovery import ATTEMPTS, SETTLE, Recovery
 from streamer.sources.x_stream import RECOVERY_OVERLAP
 from streamer.testing import faults
+from streamer.upstream import Missed, Request
 from tests.unit.following import START, Following
 from tests.unit.test_services_reading import Upstream
 
@@ -149,6 +150,17 @@ class AnswerTests(SynchronousTestCase):
         made.made.advance(5, step=0.25)
         self.assertEqual([0.0, 0.25, 0.75, 1.5], made.times)
         self.assertEqual((["1"], [None]), (made.ids, made.over))
+
+    def test_missed(self) -> None:
+        """What the source says that it cannot fetch is announced, all of it, and nothing of an attempt that failed."""
+        made = self.recovering(cut(1), held)
+        made.begin()
+        made.recovery.said(Missed(start=NOW_MS - 50_000, end=NOW_MS - 40_000))
+        made.recovery.said(Missed(start=NOW_MS - 30_000, end=NOW_MS - 20_000))
+        left = made.recovery._left(Request(url="https://x"), NOW_MS - 60_000, "http")
+        self.assertEqual(Gap(start=NOW_MS - 50_000, end=NOW_MS - 20_000, cause="http"), left)
+        both = made.recovery._left(Request(url="https://x", replays_from=NOW_MS), NOW_MS - 60_000, "http")
+        self.assertEqual(Gap(start=NOW_MS - 60_000, end=NOW_MS, cause="http"), both)
 
     def test_busy(self) -> None:
         """A refusal for now is tried again, and no sooner than the upstream asked for."""
