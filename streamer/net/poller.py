@@ -15,6 +15,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
@@ -33,7 +34,7 @@ class Poller:
 
     Args:
         jitter: between 0 and 1.
-        hooks: those of the process; None where no poll has one.
+        hooks: those of the process; None where no poll has one. Where they cannot listen, polls go on without.
     """
 
     clock: IReactorTime
@@ -42,6 +43,8 @@ class Poller:
     turnstile: Turnstile = attrs.field(
         init=False, default=attrs.Factory(lambda self: Turnstile(self.clock), takes_self=True)
     )
+
+    log = Logger()
 
     async def open(self, ask: Poll, client: UpstreamClient) -> Opened:
         """Poll until the first answer is understood.
@@ -54,7 +57,10 @@ class Poller:
         if ask.hook is not None:
             if self.hooks is None:
                 raise Over(Ending(cause=backoff.UNEXPECTED, detail="a poll has a hook, and this process has none"))
-            hook = await self.hooks.mount(ask.hook)
+            try:
+                hook = await self.hooks.mount(ask.hook)
+            except Over as over:  # the next connection tries again
+                self.log.warn("Polls go on without their hook: {why}", why=str(over))
         running = Running(ask.steps(), client, self.clock, self.jitter, self.turnstile, hook)
         await running.begin()
         return Opened(running, [running])

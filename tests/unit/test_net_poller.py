@@ -496,6 +496,15 @@ class HookTests(Cases):
         opened.abort()
         self.assertEqual(0, self.ports.open)
 
+    def test_without_its_hook(self) -> None:
+        """Where the hooks cannot listen, the polls go on without."""
+        self.ports.refuses = Over(Ending(cause=backoff.NETWORK, detail="hooks cannot listen"))
+        opened, reader = self.read_with_hook(self.polls)
+        self.clock.advance(61)
+        self.pump()
+        self.assertEqual([(b"polled",), (b"polled",)], reader.got)
+        opened.abort()
+
     def test_wake_while_paused(self) -> None:
         """A wake that comes while nobody reads harms nothing: the reader goes on when he reads again."""
         opened, reader = self.read_with_hook(self.polls)
