@@ -102,10 +102,11 @@ class GitHub:
         """Polls, from the last mark on; what came in between, and was pushed out, they see by themselves."""
         asking = self.asking
         mark = known(resume.cursor if resume is not None else None, asking)
-        replays_from = None
+        replays_from = read = None
         if resume is not None and mark is not None:
-            replays_from = max(resume.received - REWIND, now_ms - WINDOW)
-        return Poll(lambda: Poller(asking, mark).steps(), replays_from=replays_from)
+            read = resume.received
+            replays_from = max(read - REWIND, now_ms - WINDOW)
+        return Poll(lambda: Poller(asking, mark, read).steps(), replays_from=replays_from)
 
     def recovery(self, from_ms: int, to_ms: int, cursor: str | None = None) -> None:
         """None ever: the polls read all that there is."""

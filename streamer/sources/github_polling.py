@@ -20,7 +20,7 @@ from streamer.policy import backoff
 from streamer.sources import github_asking
 from streamer.sources.github_asking import Asking
 from streamer.sources.github_payload import created, identity
-from streamer.sources.x_text import UNREADABLE
+from streamer.sources.x_text import UNREADABLE, without_lone_surrogates
 from streamer.upstream import Ending, Mark, Missed, Response, brief
 
 KNOWN = 300  # ids kept: as many as a list has; with their JSON 5 kB
@@ -45,7 +45,7 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         path: of the list that it is about.
         ids: of events that were published, the newest first.
-        newest: when the newest of them happened, ms since the epoch.
+        newest: when the newest of them happened, ms since the epoch; never later than it was read.
         etag: of the first page, as it came.
         url: where the first page has moved to.
     """
@@ -91,10 +91,12 @@ class Poller:
 
     Args:
         known: of earlier polls; None where there were none.
+        read: when the list was read last, ms since the epoch; None where it never was.
     """
 
     asking: Asking
     known: Known | None
+    read: int | None = None
     _pause: float = 0.0  # seconds that the last poll's answers ask for
     _until: float = 0.0  # seconds for which nothing may be asked
     _now: float = 0.0  # seconds since the epoch: when the last answer came
@@ -104,6 +106,7 @@ class Poller:
         try:
             while True:
                 frames = yield from self._poll()
+                self.read = int(self._now * 1000)
                 yield Page(frames)
                 yield Wait(max(self.asking.interval, self._pause, self._until), SPREAD)
                 self._until = 0.0
@@ -139,25 +142,30 @@ class Poller:
     def _told(
         self, before: Known, found: dict[str, bytes], met: bool, etag: str | None, url: str | None
     ) -> tuple[Any, ...]:
-        times = [at for at in map(created, found.values()) if at is not None]
-        newest = max([*times, *([before.newest] if before.newest is not None else [])], default=None)
+        now_ms = int(self._now * 1000)
+        times = [min(at, now_ms) for at in map(created, found.values()) if at is not None]
+        last = None if before.newest is None else min(before.newest, now_ms)
+        newest = max([*times, *([] if last is None else [last])], default=None)
         words: list[Any] = []
         full = len(found) >= (1 if before.ids else KNOWN)  # what follows an empty list is whole unless it is full
         if self.known is not None and full and not met:
-            words = self._missed(before, times, len(found))
+            words = self._missed(last, times, len(found), now_ms)
         ids = (*found, *before.ids)[:KNOWN]
         self.known = Known(before.path, ids, newest, etag, url)
         return (*words, *reversed(found.values()), self.known.mark())
 
-    def _missed(self, before: Known, times: list[int], count: int) -> list[Any]:
-        """A gap, where events must have been pushed out; those of more than a month ago went in their own time."""
-        now_ms = int(self._now * 1000)
-        start, end = before.newest, min(times, default=now_ms)
-        aged = start is not None and start < now_ms - WINDOW + WINDOW_MARGIN
-        if aged and count < KNOWN:
+    def _missed(self, last: int | None, times: list[int], count: int, now_ms: int) -> list[Any]:
+        """A gap, where events must have been pushed out; those of more than a month ago went in their own time.
+
+        Args:
+            last: when the newest of those that are known happened; where none is, all since the last poll may be gone.
+            times: of those that are new; of one that says to be older than `last` nothing follows.
+        """
+        if last is not None and last < now_ms - WINDOW + WINDOW_MARGIN and count < KNOWN:
             return []
-        start = end if start is None else start
-        return [Missed(start=min(start, end), end=max(start, end))]
+        start = self.read if last is None else last
+        end = min([at for at in times if start is None or at >= start], default=now_ms)
+        return [Missed(start=end if start is None else min(start, end), end=end)]
 
     def _read(
         self, response: Response, before: Known, found: dict[str, bytes], top: _Age | None
@@ -176,7 +184,7 @@ class Poller:
         if response.status != 200:
             raise _Stop(github_asking.refusal(response))
         try:
-            rows = [bytes(row) for row in _decode_list(response.body)]
+            rows = _rows(response.body)
         except UNREADABLE as error:
             raise _Stop(Ending(cause=backoff.HTTP, detail=f"no list of events came: {brief(str(error))}")) from error
         keyed = [(identity(row), row) for row in rows]
@@ -217,6 +225,26 @@ class Poller:
             kept = target if lasting else kept
             url = target
         raise _Stop(Ending(cause=backoff.HTTP, detail=f"more than {REDIRECTS} redirects in a row"))
+
+
+def _rows(body: bytes) -> list[bytes]:
+    """The events of a page as they came; half a surrogate pair in one of them harms no other.
+
+    Raises:
+        DecodeError, UnicodeDecodeError, RecursionError: those of `UNREADABLE`; it is no list.
+    """
+    try:
+        return [bytes(row) for row in _decode_list(body)]
+    except UNREADABLE:
+        mended = without_lone_surrogates(body)
+        if mended == body:
+            raise
+    rows, at = list[bytes](), 0
+    for row in map(bytes, _decode_list(mended)):
+        at = mended.index(row, at)
+        rows.append(body[at : at + len(row)])  # what is put in place of an escape is as long
+        at += len(row)
+    return rows
 
 
 def _age(id_: str, row: bytes) -> _Age:

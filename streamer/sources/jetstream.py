@@ -3,8 +3,9 @@
 
 https://github.com/bluesky-social/jetstream — a websocket of JSON, without credentials. It repeats the last 36 hours
 from any time on: a cursor is a time in microseconds, at any host. It is given a few seconds early, for events do not
-come in the order of their times, and hosts do not agree on them; what comes twice is dropped by its id. Cursors below
-10^15 are numbers of a single host, so none is ever stored or sent. A connection takes another filter while it is open.
+come in the order of their times; where there are several hosts a minute early, for each gives an event the time at
+which it had it itself, and one may lag behind another. What comes twice is dropped by its id. Cursors below 10^15 are
+numbers of a single host, so none is ever stored or sent. A connection takes another filter while it is open.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ HOSTS = (
 HOSTS_LIMIT = 16
 STALL_AFTER = 90.0  # seconds; three of the server's 30 s pings
 REWIND = 5_000  # ms before the last item from which on is asked again: "a few seconds"
+REWIND_ELSEWHERE = 60_000  # ms in their place where another host may answer: how far behind one may be unnoticed
 MARGIN = 10_000  # ms before what is safe at which the answer begins at the latest
 WINDOW = 36 * 3_600_000  # ms that can be repeated
 DICTIONARY_LIMIT = 10_000_000  # bytes
@@ -53,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Args:
         base_url: the one host to use.
-        hosts: several; where one fails, the next is asked.
+        hosts: several; where one fails, the next is asked, from a minute before the last event on.
         compress: zstd with the upstream's dictionary, about half the bytes.
         zstd_dictionary: path of that dictionary, which is not part of this program.
         deflate: permessage-deflate instead.
@@ -113,7 +115,7 @@ class Jetstream:
             asked, hello = [("requireHello", "true")], (self._update(),)
         if self.settings.compress:
             asked.append(("compress", "true"))
-        since_us = _since_us(self.settings.backfill_minutes, resume, now_ms)
+        since_us = _since_us(self.settings.backfill_minutes, resume, now_ms, len(self.urls))
         if since_us is not None:
             asked.append(("cursor", str(since_us)))
         query = urlencode(asked, safe=":*")
@@ -164,22 +166,26 @@ class Jetstream:
         return jetstream_predicates.update(self.predicates, self.settings.max_message_bytes)
 
 
-def _since_us(minutes: int, resume: Resume | None, now_ms: int) -> int | None:
+def _since_us(minutes: int, resume: Resume | None, now_ms: int, hosts: int) -> int | None:
     """From when on to ask, microseconds since the epoch; None for what comes next.
 
     Args:
         minutes: so much of the past is asked for where nothing is known.
+        hosts: how many may answer; which one did last time nobody remembers.
     """
     if resume is None:
         return (now_ms - minutes * 60_000) * 1000 if minutes else None
-    since_us = (resume.received - MARGIN) * 1000
+    rewind = REWIND if hosts == 1 else REWIND_ELSEWHERE
+    since_us = (resume.received - max(MARGIN, rewind)) * 1000
     cursor = resume.cursor or ""
     if cursor.isdigit() and len(cursor) < 20 and int(cursor) >= jetstream_payload.SEQUENCES:
-        since_us = min(since_us, int(cursor) - REWIND * 1000)
+        since_us = min(since_us, int(cursor) - rewind * 1000)
     return max(since_us, (now_ms - WINDOW) * 1000)
 
 
 def _urls(settings: Settings) -> tuple[str, ...]:
+    if settings.base_url is not None and settings.hosts != HOSTS:
+        raise ValueError("has base_url and hosts, which both say where to connect; leave one of them out")
     written = settings.hosts if settings.base_url is None else (settings.base_url,)
     if not 1 <= len(written) <= HOSTS_LIMIT:
         raise ValueError(f"hosts has {len(written)} hosts; it must name 1 to {HOSTS_LIMIT}")

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 
 from streamer.activity import Facet
 from streamer.sources.jetstream_objects import FacetObject, Feature
+from streamer.sources.markup import address
 from streamer.sources.x_text import separate
 
 DID = re.compile(r"did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,180}")  # https://www.w3.org/TR/did-core/#did-syntax
-VALUE_LIMIT = 2_000  # characters of a link or a tag
+TAG_LIMIT = 640  # characters of a tag; Bluesky's own limit is 64 graphemes in as many bytes
 
 _LINK = "app.bsky.richtext.facet#link"
 _MENTION = "app.bsky.richtext.facet#mention"
@@ -41,7 +42,7 @@ def facets_of(text: str, found: Iterable[FacetObject]) -> tuple[Facet, ...]:
 def clean_tag(tag: str) -> str | None:
     """A tag without its sign; None where there is nothing to it."""
     bare = tag.strip().lstrip("#＃")
-    return bare if bare and len(bare) <= VALUE_LIMIT and bare.isprintable() else None
+    return bare if bare and len(bare) <= TAG_LIMIT and bare.isprintable() else None
 
 
 def _places(text: str, offsets: set[int]) -> dict[int, int]:
@@ -65,8 +66,8 @@ def _places(text: str, offsets: set[int]) -> dict[int, int]:
 def _named(features: Iterable[Feature]) -> Iterator[tuple[str, str]]:
     """The first feature that says something."""
     for feature in features:
-        uri, did, tag = feature.uri or "", feature.did or "", feature.tag or ""
-        if feature.type == _LINK and uri.lower().startswith(("http://", "https://")) and len(uri) <= VALUE_LIMIT:
+        did, tag = feature.did or "", feature.tag or ""
+        if feature.type == _LINK and (uri := address(feature.uri)):
             yield "link", uri
         elif feature.type == _MENTION and DID.fullmatch(did):
             yield "mention", did

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,12 +23,21 @@ from streamer.sources import lenient
 from streamer.sources.jetstream_facets import DID, clean_tag, facets_of
 from streamer.sources.jetstream_objects import AnyRecord, Blob, Commit, Embed, Envelope, PostRecord, Shown, Told
 from streamer.sources.jetstream_predicates import POST
+from streamer.sources.markup import address
 from streamer.sources.x_text import TIMES, UNREADABLE, language, milliseconds, without_lone_surrogates
 
 SITE = "https://bsky.app/profile"
 PICTURES = "https://cdn.bsky.app/img/feed_fullsize/plain"
 VIDEOS = "https://video.bsky.app/watch"
 ID_LIMIT = 200  # characters of an id; with the source's name it must fit into a message id of 255 bytes
+# What one post may have; whoever keeps his own server can write whatever fits into a frame. For the limits of Bluesky
+# itself see https://github.com/bluesky-social/atproto/blob/main/lexicons/app/bsky/feed/post.json
+TEXT_LIMIT = 20_000  # code points of a text; Bluesky's own limit is 3,000 bytes
+FACETS_LIMIT = 100  # so that no more people are mentioned; with three letters each they fill a text of Bluesky's
+TAGS_LIMIT = 100  # Bluesky's own limit is 8 beside the text
+LANGUAGES_LIMIT = 10  # that are looked at; Bluesky's own limit is 3
+MEDIA_LIMIT = 32  # Bluesky's own limit is 4
+ALT_LIMIT = 5_000  # characters of a description; the app's own limit is 2,000
 SEQUENCES = 10**15  # cursors below it are a host's own numbers and no times: jetstream docs/README.md, section 5.1
 
 # Collection → item kinds of create, update and delete.
@@ -173,7 +183,11 @@ def _post(item: Item, event: Envelope, commit: Commit) -> Activity:
     except UNREADABLE:
         record = _again(bytes(commit.record), PostRecord)
     uri, author = uri_of(event.did, commit), _author(event.did)
-    facets = facets_of(record.text, record.facets or ())
+    facets = facets_of(record.text, (record.facets or ())[:FACETS_LIMIT])
+    text = record.text
+    if len(text) > TEXT_LIMIT:
+        text = f"{text[: TEXT_LIMIT - 1]}…"
+        facets = tuple([facet for facet in facets if facet.end < TEXT_LIMIT])
     reply = record.reply
     parent = _uri(reply.parent.uri) if reply and reply.parent else None
     root = _uri(reply.root.uri) if reply and reply.root else None
@@ -183,14 +197,14 @@ def _post(item: Item, event: Envelope, commit: Commit) -> Activity:
         id=uri,
         url=f"{SITE}/{event.did}/post/{commit.rkey}",
         author=author,
-        text=record.text,
+        text=text,
         facets=facets,
-        lang=next((found for code in record.langs or () if (found := language(code))), None),
+        lang=next((found for code in (record.langs or ())[:LANGUAGES_LIMIT] if (found := language(code))), None),
         created=_created(record.created_at, event.time_us),
         reply_to=parent,
         thread=root or parent or uri,
         tags=_tags(record, facets),
-        media=tuple(_media(event.did, record.embed)),
+        media=tuple(islice(_media(event.did, record.embed), MEDIA_LIMIT)),
         sensitive=True if record.labels and record.labels.values else None,
         people=(author, *_mentioned(facets, event.did)),
     )
@@ -219,11 +233,11 @@ def _uri(written: str | None) -> str | None:
 
 def _tags(record: PostRecord, facets: Iterable[Facet]) -> tuple[str, ...]:
     tags: dict[str, str] = {}
-    found = [*[facet.value for facet in facets if facet.kind == "tag"], *map(clean_tag, record.tags or ())]
-    for tag in found:
+    said = map(clean_tag, (record.tags or ())[:TAGS_LIMIT])
+    for tag in (*[facet.value for facet in facets if facet.kind == "tag"], *said):
         if tag:
             tags.setdefault(tag.casefold(), tag)
-    return tuple(tags.values())
+    return tuple(tags.values())[:TAGS_LIMIT]
 
 
 def _mentioned(facets: Iterable[Facet], author: str) -> Iterator[Author]:
@@ -238,15 +252,22 @@ def _media(did: str, embed: Embed | None) -> Iterator[Media]:
         if one is None:
             continue
         for image in one.images or ():
-            yield Media("photo", _picture(did, image.image), image.alt or None)
+            yield Media("photo", _picture(did, image.image), _alt(image.alt))
         if one.video is not None:
             cid = _cid(one.video)
-            yield Media("video", cid and f"{VIDEOS}/{did}/{cid}/playlist.m3u8", one.alt or None)
+            yield Media("video", cid and f"{VIDEOS}/{did}/{cid}/playlist.m3u8", _alt(one.alt))
         page = one.external
-        if page is not None and page.uri and _GIF.fullmatch(page.uri):
-            yield Media("animation", page.uri, page.description or page.title or None)
-        elif page is not None and _picture(did, page.thumb):
-            yield Media("photo", _picture(did, page.thumb), page.title or None)
+        if page is None:
+            continue
+        uri = address(page.uri)
+        if uri and _GIF.fullmatch(uri):
+            yield Media("animation", uri, _alt(page.description or page.title))
+        elif _picture(did, page.thumb):
+            yield Media("photo", _picture(did, page.thumb), _alt(page.title))
+
+
+def _alt(written: str | None) -> str | None:
+    return (written or "")[:ALT_LIMIT] or None
 
 
 def _picture(did: str, blob: Blob | None) -> str | None:

@@ -17,7 +17,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def decode(body: bytes, struct: type[S]) -> S:
-    """Decode, with each optional field that does not fit at its default, and each list without the rows that do not.
+    """Decode, with each optional field that does not fit at its default.
+
+    Lists of texts or objects are without the rows that do not fit.
 
     Raises:
         msgspec.DecodeError: not JSON, not an object, or a field without a default does not fit.
@@ -49,17 +51,18 @@ def _fitted(value: Any, kind: Any) -> Any:
     for choice in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
         if isinstance(choice, type) and issubclass(choice, msgspec.Struct) and value is not None:
             return _struct(value, choice)
-        rows = typing.get_args(choice)
-        if typing.get_origin(choice) is list and issubclass(rows[0], msgspec.Struct) and isinstance(value, list):
-            return _rows(value, rows[0])
+        if typing.get_origin(choice) is list and isinstance(value, list):
+            (rows,) = typing.get_args(choice)
+            if rows is str or issubclass(rows, msgspec.Struct):  # of numbers, the others' places would be wrong
+                return _rows(value, rows)
     return msgspec.convert(value, kind)
 
 
-def _rows(values: list[Any], struct: type[S]) -> list[S]:
-    rows: list[S] = []
+def _rows(values: list[Any], kind: Any) -> list[Any]:
+    rows: list[Any] = []
     for value in values:
         try:
-            rows.append(_struct(value, struct))
+            rows.append(_fitted(value, kind))
         except msgspec.ValidationError:
             continue
     return rows

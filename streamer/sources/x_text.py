@@ -24,6 +24,7 @@ MEDIA_KINDS = {"photo": "photo", "video": "video", "animated_gif": "animation"}
 SIGILS = {"tag": "#＃", "mention": "@＠", "cashtag": "$＄"}
 TIMES = range(253_402_300_800_000)  # ms since the epoch, up to the year 9999: what RFC 3339 can write
 ID = re.compile(r"[0-9]{1,20}")  # 64 bits in decimal
+LANGUAGE_LIMIT = 35  # characters of a code that are looked at: https://www.rfc-editor.org/rfc/rfc5646#section-4.4.1
 
 SNOWFLAKE_EPOCH = 1_288_834_974_657  # ms since the epoch; when X's ids began to hold a time
 FIRST_SNOWFLAKE = 29_700_859_247  # of 4 November 2010; ids before it only count
@@ -119,10 +120,14 @@ def unescaped(escaped: str, facets: tuple[Facet, ...] | None) -> tuple[str, tupl
     return text, facets
 
 
-@functools.lru_cache(maxsize=512)
 def language(code: str | None) -> str | None:
     """The primary BCP 47 subtag of what X calls the language; None where that is none."""
-    primary = (code or "").lower().partition("-")[0]
+    return _language(code[:LANGUAGE_LIMIT]) if code else None  # cut here: what strangers write is not to be kept
+
+
+@functools.lru_cache(maxsize=512)
+def _language(code: str) -> str | None:
+    primary = code.lower().partition("-")[0]
     primary = _RENAMED_LANGUAGES.get(primary, primary)
     return primary if _LANGUAGE.fullmatch(primary) and primary not in _NO_LANGUAGES else None
 

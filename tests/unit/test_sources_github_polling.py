@@ -21,7 +21,7 @@ from streamer.services.keeping import Keeping
 from streamer.sources.github import Predicates, Settings, github
 from streamer.sources.github_polling import KNOWN, MARK_LIMIT, Known, Poller, known
 from streamer.testing import faults
-from streamer.upstream import Ending, Mark, Missed, Request, Response
+from streamer.upstream import Ending, Mark, Missed, Request, Response, Resume
 from tests.unit.following import Following, table_of
 from tests.unit.spooling import folder
 
@@ -62,11 +62,11 @@ class Driven:
         assert isinstance(self.step, Request), self.step
         return self.step
 
-    def answer(self, status: int = 200, content: bytes = b"", **headers: str) -> Any:
+    def answer(self, status: int = 200, content: bytes = b"", *, at: float = NOW, **headers: str) -> Any:
         """Answer; returns the next step, or the ending."""
         self.asked()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        response = Response(status=status, received=NOW, headers=named, body=content)
+        response = Response(status=status, received=at, headers=named, body=content)
         try:
             self.step = self.steps.send(response)
         except StopIteration as done:
@@ -203,6 +203,43 @@ class StepTests(SynchronousTestCase):
             driven.answer(200, body(*range(900, 900 - count, -1)))
             self.assertEqual(missed, isinstance(driven.page()[1][0], Missed), count)
 
+    def test_strange_times(self) -> None:
+        """An event that says to be of the future, or of long ago, makes no gap longer or shorter than it is."""
+        future, past = (
+            json.dumps({"id": id_, "type": "PushEvent", "created_at": at}).encode()
+            for id_, at in (("7", "9999-12-31T00:00:00Z"), ("8", "1970-01-01T00:00:00Z"))
+        )
+        now_ms = int(NOW) * 1000
+        driven = Driven.of(Known("/events", ("1",), 1_699_999_001_000))
+        driven.answer(200, b"[" + future + b"," + body(2, 1)[1:])
+        self.assertEqual(now_ms, driven.mark().newest)
+        for newest, extra, start, end in (
+            (1_699_999_100_000, future, 1_699_999_100_000, 1_699_999_600_000),
+            (1_699_999_100_000, past, 1_699_999_100_000, 1_699_999_600_000),
+            (253_402_214_400_000, future, now_ms, now_ms),  # of an earlier version
+        ):
+            driven = Driven.of(Known("/events", ("1",), newest))
+            driven.answer(200, b"[" + extra + b"," + body(601, 600)[1:])
+            self.assertEqual(Missed(start=start, end=end), driven.page()[1][0], (newest, extra))
+
+    def test_full_after_never_any(self) -> None:
+        """Where the list was empty ever since, what may be missing begins with the last poll, or what was safe."""
+        full = body(*range(900, 900 - KNOWN, -1))
+        driven = Driven.of()
+        driven.answer(200, b"[]", at=NOW - 900)
+        driven.go()
+        driven.go()
+        driven.answer(304, at=NOW - 800)
+        driven.go()
+        driven.go()
+        driven.answer(200, full)
+        self.assertEqual(Missed(start=1_699_999_200_000, end=1_699_999_601_000), driven.page()[1][0])
+        resume = Resume(received=1_699_999_100_000, cursor=Known("/events").mark().cursor)
+        driven = Driven(github.build("hub", Settings(interval=60)).request(resume, int(NOW) * 1000).steps())
+        driven.step = next(driven.steps)
+        driven.answer(200, full)
+        self.assertEqual(Missed(start=1_699_999_100_000, end=1_699_999_601_000), driven.page()[1][0])
+
     def test_empty(self) -> None:
         """Empty lists are no news, before and after."""
         driven = Driven.of(Known("/events", ("1",), 5))
@@ -243,6 +280,17 @@ class StepTests(SynchronousTestCase):
             driven = Driven.of(Known("/events", ("1",), 5))
             driven.answer(200, body(9), link=link(2))
             self.assertIsInstance(driven.answer(status), Ending)
+
+    def test_half_a_surrogate_pair(self) -> None:
+        """It costs neither its own event nor the others, and all come as they were sent."""
+        rows = [
+            f'{{"id": "{id_}", "type": "PushEvent", "created_at": "{written(NOW - 9 + id_)}", "x": "{text}"}}'
+            for id_, text in ((3, "c"), (2, "\\ud83d b \\ud83d\\ude00"), (1, "\\\\ud800 a"))
+        ]
+        driven = Driven.of()
+        driven.answer(200, f"[{' , '.join(rows)}]".encode())
+        found = [frame for frame in driven.step.frames if isinstance(frame, bytes)]
+        self.assertEqual([row.encode() for row in reversed(rows)], found)
 
     def test_no_list(self) -> None:
         """What is no list of events ends it."""

@@ -38,7 +38,14 @@ from streamer.sources.jetstream_objects import (
     PostRecord,
     Reply,
 )
-from streamer.sources.jetstream_payload import ID_LIMIT
+from streamer.sources.jetstream_payload import (
+    ALT_LIMIT,
+    FACETS_LIMIT,
+    ID_LIMIT,
+    MEDIA_LIMIT,
+    TAGS_LIMIT,
+    TEXT_LIMIT,
+)
 from streamer.sources.jetstream_predicates import DIDS_LIMIT, Predicates
 from streamer.upstream import Prepared, Response, Resume
 from streamer.wire.whole import Whole
@@ -106,7 +113,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(((), None, False), (dial.hello, dial.replays_from, dial.deflate))
 
     def test_resume(self) -> None:
-        """From five seconds before the last item, and ten before what is safe; microseconds, whatever the host."""
+        """From five seconds before the last item, and ten before what is safe; in microseconds."""
         for received, cursor, expected in (
             (NOW, NOW * 1000, NOW - 10_000),
             (NOW, NOW * 1000 - 60_000_000, NOW - 65_000),
@@ -118,7 +125,22 @@ class RequestTests(SynchronousTestCase):
             (NOW - 10 * WINDOW, (NOW - 10 * WINDOW) * 1000, NOW - WINDOW),
         ):
             resume = Resume(received=received, cursor=None if cursor is None else str(cursor))
-            dial = source().request(resume, NOW)
+            dial = source(base_url="https://a.example").request(resume, NOW)
+            self.assertEqual(
+                ([str(expected * 1000)], expected), (self.query(dial)["cursor"], dial.replays_from), cursor
+            )
+
+    def test_resume_elsewhere(self) -> None:
+        """From a minute before where another host may answer, whose times are its own."""
+        for received, cursor, expected in (
+            (NOW, NOW * 1000, NOW - 60_000),
+            (NOW, NOW * 1000 - 60_000_000, NOW - 120_000),
+            (NOW, NOW * 1000 + 90_000_000, NOW - 60_000),
+            (NOW, None, NOW - 60_000),
+            (NOW - WINDOW, (NOW - WINDOW) * 1000, NOW - WINDOW),
+        ):
+            resume = Resume(received=received, cursor=None if cursor is None else str(cursor))
+            dial = source(hosts=("https://a.example", "https://b.example")).request(resume, NOW)
             self.assertEqual(
                 ([str(expected * 1000)], expected), (self.query(dial)["cursor"], dial.replays_from), cursor
             )
@@ -140,7 +162,7 @@ class RequestTests(SynchronousTestCase):
     def test_hello(self) -> None:
         """A filter that is too long for a URL goes as the first message, and nothing may come before it."""
         many = Predicates(dids=tuple(f"did:plc:{number:024}" for number in range(DIDS_LIMIT)))
-        some = source(predicates=many, max_message_bytes=7)
+        some = source(predicates=many, max_message_bytes=7, base_url="https://a.example")
         dial = some.request(Resume(received=NOW), NOW)
         self.assertEqual({"requireHello": ["true"], "cursor": [str((NOW - 10_000) * 1000)]}, self.query(dial))
         (hello,) = dial.hello
@@ -185,6 +207,7 @@ class SettingsTests(SynchronousTestCase):
         self.refused("1 to 16", hosts=())
         self.refused("twice", hosts=("https://a.example", "wss://a.example/"))
         self.refused("https", hosts=("http://a.example",))
+        self.refused("base_url and hosts", base_url="https://a.example", hosts=("https://b.example",))
         self.assertEqual(source().credential, source(predicates=Predicates(())).credential)
 
     def test_compression(self) -> None:
@@ -468,6 +491,71 @@ class PostTests(SynchronousTestCase):
             "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "x"}],
         }
         self.assertEqual(1, len(decoded({"text": "xy", "facets": [bad, good, 5]}).facets or ()))
+
+    def test_wrong_rows(self) -> None:
+        """One row that does not fit costs itself alone, texts and objects alike."""
+        tag = {"$type": "app.bsky.richtext.facet#tag", "tag": "x"}
+        index = {"byteStart": 0, "byteEnd": 1}
+        found = decoded(
+            {
+                "text": "x",
+                "langs": [5, None, "pt", {}],
+                "tags": ["a", 7, "b", ["c"]],
+                "facets": [{"index": index, "features": [5, tag]}],
+            }
+        )
+        self.assertEqual(("pt", ("x", "a", "b")), (found.lang, found.tags))
+        self.assertEqual((Facet(0, 1, "tag", "x"),), found.facets)
+
+    def test_limits(self) -> None:
+        """However much a stranger writes into a post, what comes of it is bounded; the text ends with an ellipsis."""
+        spans = [{"byteStart": at, "byteEnd": at + 1} for at in range(FACETS_LIMIT + 50)]
+        mentions = [
+            {"index": span, "features": [{"$type": "app.bsky.richtext.facet#mention", "did": f"did:plc:{number}"}]}
+            for number, span in enumerate(spans)
+        ]
+        blob = {"ref": {"$link": "bafkreieajxclqzwk2mczx7h"}}
+        found = decoded(
+            {
+                "text": "x" * (TEXT_LIMIT + 1),
+                "facets": mentions,
+                "tags": ["t" * 700, *[f"t{number}" for number in range(1000)]],
+                "langs": [*["??"] * 1000, "en"],
+                "embed": {"images": [{"alt": "a" * (ALT_LIMIT + 1), "image": blob}] * 100},
+            }
+        )
+        self.assertEqual("x" * (TEXT_LIMIT - 1) + "…", found.text)
+        self.assertEqual(FACETS_LIMIT, len(found.facets or ()))
+        self.assertEqual(FACETS_LIMIT + 1, len(found.people))
+        self.assertEqual(tuple(f"t{number}" for number in range(TAGS_LIMIT - 1)), found.tags)
+        self.assertIsNone(found.lang)
+        self.assertEqual([ALT_LIMIT] * MEDIA_LIMIT, [len(one.alt or "") for one in found.media])
+
+    def test_long_text(self) -> None:
+        """A text is whole up to its limit; beyond, no facet reaches into what stands for the rest."""
+        self.assertEqual("é" * TEXT_LIMIT, decoded({"text": "é" * TEXT_LIMIT}).text)
+        tag = {"$type": "app.bsky.richtext.facet#tag", "tag": "x"}
+        ends = (TEXT_LIMIT - 1, TEXT_LIMIT, TEXT_LIMIT + 1)
+        spans = [{"index": {"byteStart": end - 1, "byteEnd": end}, "features": [tag]} for end in ends]
+        found = decoded({"text": "x" * (TEXT_LIMIT + 10), "facets": spans})
+        self.assertEqual([TEXT_LIMIT - 1], [facet.end for facet in found.facets or ()])
+
+    def test_strange_links(self) -> None:
+        """Only what may be linked to is linked to, in the text and as a moving picture."""
+        good = "https://media.example/cat.gif"
+        for uri, fits in (
+            (good, True),
+            ("https://e.example/\n.gif", False),
+            ("https://e.example/\0\u202e.gif", False),
+            ('https://e.example/ "><b>.gif', False),
+            ("https:///cat.gif", False),
+            (f"https://e.example/{'x' * 500_000}.gif", False),
+        ):
+            span = {"byteStart": 0, "byteEnd": 3}
+            facet = {"index": span, "features": [{"$type": "app.bsky.richtext.facet#link", "uri": uri}]}
+            found = decoded({"text": "abc", "facets": [facet], "embed": {"external": {"uri": uri, "title": "t"}}})
+            self.assertEqual([uri] if fits else [], [one.value for one in found.facets or ()], uri[:40])
+            self.assertEqual([uri] if fits else [], [one.url for one in found.media], uri[:40])
 
     def test_no_text(self) -> None:
         """A post without text is none."""

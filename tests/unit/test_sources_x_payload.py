@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 from hypothesis import given
@@ -145,6 +146,15 @@ class PostTests(SynchronousTestCase):
         for code in ("und", "zxx", "qme", "qst", "qam", "qht", "art", "mul", "x", "english", "e1"):
             self.assertIsNone(language(code), code)
         self.assertEqual(language("qu"), "qu")
+
+    def test_long_languages(self) -> None:
+        """What strangers call a language is not kept beyond the length of a code, however many of them come."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for number in range(512):
+            self.assertEqual("pt", language(f"pt-{number}-{'x' * 20_000}"))
+            self.assertIsNone(language(f"{'x' * 20_000}{number}"))
+        self.assertLess(tracemalloc.get_traced_memory()[0], 1_000_000)
 
 
 class TextTests(SynchronousTestCase):
