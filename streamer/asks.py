@@ -168,7 +168,8 @@ class Play:
         round: how often it was played to its end before.
         check: what `wire.recording.check_of` says to the last one that is safe; a file that has another there has
             changed, and is played from its beginning. Empty where there was no item.
-        choose: which of the recorded sources (name to type) to play; ValueError says why it cannot. None plays all.
+        choose: which of the recorded sources (name to type) that the first header names to play; others may be named
+            further down. ValueError says why it cannot. None plays all.
     """
 
     path: str
@@ -178,7 +179,7 @@ class Play:
     skip: int = 0
     round: int = 0
     check: str = ""
-    choose: Callable[[Mapping[str, str]], Collection[str]] | None = None
+    choose: Callable[[Mapping[str, str]], Collection[str] | None] | None = None
     replays_from: int | None = None
 
 

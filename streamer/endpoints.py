@@ -18,6 +18,7 @@ EXAMPLE = "systemd:domain=INET:name=relay"
 DOMAINS = ("INET", "INET6", "UNIX")
 KEYS = ("domain", "index", "name")  # in this order where they are not named, as Twisted reads them
 NAME_LENGTH = 255  # characters; sd_listen_fds_with_names(3)
+_TCP = re.compile(r"tcp:(?:port=)?(?P<port>[0-9]{1,5})(?::interface=(?P<host>[0-9.]*))?")  # the usual form
 _PART = re.compile(r":((?:[^:\\]|\\.)*)", re.DOTALL)
 _WHOLE = re.compile(rf"{SYSTEMD}(?:{_PART.pattern})*", re.DOTALL)
 _NAME = re.compile(r"[ -9;-~]+")  # the same: printable ASCII but the colon
@@ -53,6 +54,15 @@ def not_handed(description: str) -> str | None:
             "see conf/systemd/streamer-relay.socket), or listen on a port, as 'tcp:8080'"
         )
     return None
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether two descriptions name one TCP port for certain."""
+    first, second = (_TCP.fullmatch(description) for description in (one, other))
+    if first is None or second is None or first["port"] != second["port"] or int(first["port"]) == 0:
+        return False
+    hosts = {first["host"], second["host"]}
+    return len(hosts) == 1 or bool(hosts & {None, "0.0.0.0", ""})  # noqa: S104 - nothing listens here
 
 
 def _kind(description: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from streamer import endpoints
+from streamer import conflicts, endpoints
 from streamer.errors import ConfigurationError, UnknownPlugin
 from streamer.interfaces import IEventKind, IHydrator, ISource, ISourceType
 from streamer.registry import find, suggestion
@@ -105,6 +105,8 @@ class _Reading:
         for name in ("streamer", "enrich", "relay"):
             for key in ("listen", "admin", "hooks"):
                 self._endpoint(getattr(tables.get(name), key, None), (name, key))
+        for path, sentence in conflicts.shared_ports(tables):
+            self.problem(path, sentence)
         self._plugins(enrich.hydrators, IHydrator, ("enrich", "hydrators"))
         self._plugins(enrich.events, IEventKind, ("enrich", "events"))
         sources = self._sources(document.get("sources", {}))
@@ -112,8 +114,8 @@ class _Reading:
         if streamer.token is not None and not _TOKEN.fullmatch(streamer.token.reveal()):
             sentence = "must be printable ASCII without spaces, and not empty, or nobody could send it"
             self.problem(("streamer", "token"), f"[streamer] token {sentence}")
-        shared = (*_shared_lanes(sources), *_shared_files(sources))
-        for path, sentence in (*shared, *_unknown_kinds(streamer.shed, sources.values())):
+        shared = (*conflicts.shared_lanes(sources), *conflicts.shared_files(sources))
+        for path, sentence in (*shared, *conflicts.unknown_kinds(streamer.shed, sources.values())):
             self.problem(path, sentence)
         return Settings(self.origin, **tables, sources=sources, places=self.places)
 
@@ -176,7 +178,7 @@ class _Reading:
             self.problem(path, f"[sources.{name}] {error}")
             return None
         if common.predicates_file is not None:
-            wrong = _no_file(common.predicates_file)
+            wrong = conflicts.no_file(common.predicates_file)
             if kind.predicates is None:
                 wrong = "a source of this type takes no predicates"
             if wrong is not None:
@@ -216,50 +218,6 @@ class _Reading:
         if kind is not Secret or not isinstance(value, str):
             raise ValueError(f"expected a string, got {type(value).__name__}")
         return resolve(value, self.environ)
-
-
-def _shared_lanes(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
-    """Two connections to the same stream with the same credentials would take turns cutting each other off."""
-    lanes: dict[str, str] = {}
-    for name, table in sources.items():
-        other = lanes.setdefault(table.source.lane, name)
-        if other != name:
-            yield (
-                ("sources", name),
-                f"[sources.{name}] follows the same stream with the same credentials as [sources.{other}]; "
-                "the upstream allows one connection, so make one source of the two",
-            )
-
-
-def _shared_files(sources: Mapping[str, SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
-    """What an operator puts to one source would be asked of the other too."""
-    files: dict[str, str] = {}
-    for name, table in sources.items():
-        path = table.common.predicates_file
-        if path is None or _no_file(path) is not None:
-            continue
-        other = files.setdefault(os.path.realpath(path), name)
-        if other != name:
-            sentence = f"predicates_file {path!r} is that of [sources.{other}] too; give each a file of its own"
-            yield ("sources", name, "predicates_file"), f"[sources.{name}] {sentence}"
-
-
-def _no_file(path: str) -> str | None:
-    """Why a path cannot be that of a watched file, which need not be there yet; None where it can."""
-    if not path or "\0" in path:
-        return "predicates_file must name a file; leave it out to have none"
-    if os.path.exists(path) and not os.path.isfile(path):
-        return f"predicates_file {path!r} is no regular file"
-    return None
-
-
-def _unknown_kinds(shed: tuple[str, ...], sources: Iterable[SourceSettings]) -> Iterator[tuple[KeyPath, str]]:
-    """A misspelt kind would never be shed, and nobody would know."""
-    known = {kind for source in sources for kind in source.kind.kinds}
-    for index, kind in enumerate(shed):
-        if kind not in known:
-            sentence = f"streamer.shed: no source makes items of kind {kind!r} ({suggestion(kind, known)})"
-            yield ("streamer", "shed", index), sentence
 
 
 def _nested(value: Any, kind: Any) -> list[tuple[tuple[int, ...], tuple[Any, type[msgspec.Struct]]]]:

@@ -33,6 +33,12 @@ from streamer.upstream import Request, Response
 CONNECT_TIMEOUT = 10.0  # seconds
 ANSWER_TIMEOUT = 30.0  # seconds from sending a request to the end of a short answer, or to a stream's headers
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})  # values of Content-Encoding
+# Headers that stand once, or are no list: of repeated ones the last counts. Any other is a list, however many lines.
+ONCE = frozenset({
+    "age", "content-encoding", "content-length", "content-location", "content-range", "content-type", "date", "etag",
+    "expires", "last-modified", "location", "retry-after", "server", "set-cookie",
+})  # fmt: skip
+OWN = ("x-", "ratelimit-")  # how those begin that a server has thought of itself
 HEADERS_LIMIT = 256_000  # bytes of an answer before its body; Twisted limits each line, and not how many there are
 ANSWER_LIMIT = 5_000_000  # bytes of a short answer; a thousand rules of two thousand characters
 
@@ -210,7 +216,7 @@ class UpstreamClient:
             content = body.so_far()
         finally:
             opened.abort()
-        headers = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _headers(answer)}
+        headers = dict(_header(name, values) for name, values in _headers(answer))
         if headers.get("content-encoding", "").strip().lower() in PACKED:
             content = _unpacked(content)
         return Response(status=answer.code, headers=headers, body=content, received=self.clock.seconds())
@@ -232,6 +238,12 @@ def _unpacked(content: bytes) -> bytes:
         return zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(content, ANSWER_LIMIT)
     except zlib.error:
         return content
+
+
+def _header(name: bytes, values: list[bytes]) -> tuple[str, str]:
+    """A header as one line: https://www.rfc-editor.org/rfc/rfc9110#section-5.3"""
+    known, texts = name.decode("latin-1").lower(), [value.decode("latin-1") for value in values]
+    return known, texts[-1] if known in ONCE or known.startswith(OWN) else ", ".join(texts)
 
 
 def _headers(answer: Answer) -> list[tuple[bytes, list[bytes]]]:

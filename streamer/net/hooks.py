@@ -21,6 +21,7 @@ from twisted.web.http_headers import Headers
 
 from streamer.asks import Hook, Listen, Posted, Reply
 from streamer.endpoints import not_handed
+from streamer.errors import MessageRefused
 from streamer.net.client import Opened, UpstreamClient
 from streamer.net.failures import Over
 from streamer.net.hook_site import HookSite, later, sentence
@@ -234,9 +235,17 @@ class Opening:
             return said
         if self._body is None:
             return later("nobody reads this hook yet")
+        taker = self._body.taker
+        since = 0 if taker is None else taker.taken
         self._body.dataReceived(said.frames)
-        taken = await self._settled()
-        return said.reply if taken else later("what was sent is not safe yet")
+        try:
+            return said.reply if await self._settled(since) else later("what was sent is not safe yet")
+        except MessageRefused as error:
+            if self._unwilling():  # nothing is taken at all at the moment
+                return later("what was sent is not safe yet")
+            refused = sentence(422, f"this can never be taken: {brief(str(error))}")
+            self._note(refused, posted)
+            return refused
 
     def _note(self, said: Reply, posted: Posted) -> None:
         """Wake whoever waits for this reply; log a refusal, for the sender's operator may ask ours about it."""
@@ -262,13 +271,13 @@ class Opening:
         unwilling = "" if taker is None else str(taker.unwilling)
         return unwilling or ("reading is paused" if self._paused else "")
 
-    async def _settled(self) -> bool:
-        """Wait for the bus; False where it took too long."""
+    async def _settled(self, since: int) -> bool:
+        """Wait for the bus; False where it took too long, MessageRefused where it will never take it."""
         if self.closed:  # by what it was sent
             return False
         if self._body.taker is None:
             return True
-        settling: Deferred[None] = self._body.taker.settled()
+        settling: Deferred[None] = self._body.taker.settled(since)
         self._settling.add(settling)
         self.hooks.waiting += 1
         try:

@@ -24,7 +24,7 @@ from streamer.net.track import Track
 from streamer.policy import backoff
 from streamer.policy.pace import GRAIN, Pace
 from streamer.upstream import Ending, Warned
-from streamer.wire.recording import Entry, Recorded, again
+from streamer.wire.recording import Entry, Joined, Recorded, again
 
 WAIT_LIMIT = 3600.0  # seconds of one timer; reactors cannot count to the end of time
 
@@ -103,8 +103,10 @@ class Playing:
             while (entries := track.more()) is not None:
                 await self._play(entries)
                 await self._turn()
+            track.end()
             if not ask.loop or (whole and self.items == before):
-                detail = f"{ask.path} was played to its end, {self.items} items"
+                left_out = f"; {track.left_out}" if track.others else ""
+                detail = f"{ask.path} was played to its end, {self.items} items{left_out}"
                 raise Over(Ending(cause=backoff.FINISHED, detail=detail, whole=True))
             track.again(track.place.round + 1)
             self.pace.anew()
@@ -113,6 +115,8 @@ class Playing:
         ready: list[Entry | Warned] = []
         for index, entry in enumerate(entries):
             self.track.part = index / len(entries)
+            if isinstance(entry, Joined):
+                self.track.joined(entry.sources)
             if not isinstance(entry, Recorded):
                 ready.append(entry)
                 continue

@@ -89,7 +89,14 @@ class Running:
         try:
             step = self._step(None)
             while isinstance(step, Request):
-                step = self._step(await self.turnstile.fetch(self.client, step))
+                answer: Response | Exception
+                try:
+                    answer = await self.turnstile.fetch(self.client, step)
+                except CancelledError:
+                    raise
+                except Exception as error:
+                    answer = error
+                step = self._step(answer)
             self._next = step
         except BaseException:
             self._close()

@@ -107,7 +107,7 @@ class RecordingFile:
                 self._unpacker.give(data)
             return self._reader.feed(self._unpacker.step())
         except DecodeError as error:
-            after = f" after line {self._reader.number + 1}" if self._reader.number >= 0 else ""
+            after = f" after line {self._reader.number + 1}" if self._reader.header is not None else ""
             raise RecordingUnusable(f"the recording {self.path} {error}{after}") from error
         except OSError as error:
             raise RecordingUnusable(f"the recording {self.path} cannot be read: {_why(error)}") from error

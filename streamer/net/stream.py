@@ -26,8 +26,16 @@ class Taker(Shape):
     def sent_away(self) -> None:
         """Somebody who brought something was asked to come again, and may not."""
 
-    def settled(self) -> Deferred[None]:
-        """Fires when the bus has all that was taken so far; may be cancelled."""
+    @property
+    def taken(self) -> int:
+        """How much was taken so far: a number that only grows."""
+
+    def settled(self, since: int) -> Deferred[None]:
+        """Fires when the bus has all that was taken so far; may be cancelled.
+
+        Fails with `MessageRefused` where the bus will never take something of what came after `since`, which is
+        what `taken` was then.
+        """
 
 
 class StreamBody(Protocol):

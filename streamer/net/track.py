@@ -12,8 +12,10 @@ from streamer.asks import Play
 from streamer.net.failures import Over
 from streamer.net.recording_file import RecordingFile, RecordingUnusable
 from streamer.policy import backoff
-from streamer.upstream import Ending, Warned
-from streamer.wire.recording import Entry, Place, Recorded, check_of
+from streamer.upstream import Ending, Warned, brief
+from streamer.wire.recording import Entry, Joined, Place, Recorded, check_of
+
+NAMES_SHOWN = 10  # of sources
 
 
 @attrs.define(eq=False)
@@ -25,6 +27,7 @@ class Track:
         place: how far it was played.
         found: what is read now comes after what was played in earlier times.
         part: of the last entries, how much was played, 0 to 1.
+        others: items that were passed over in this round, for they are of other sources.
     """
 
     ask: Play
@@ -33,6 +36,9 @@ class Track:
     place: Place
     found: bool
     part: float = 0.0
+    others: int = 0
+    _names: dict[str, None] = attrs.field(factory=dict)  # of those sources, some of them
+    _known: set[str] = attrs.field(factory=set)  # of `only`, what is there
     _before: int = 0  # bytes of the file, read before the last entries
     _read: int = 0  # and with them
 
@@ -52,8 +58,39 @@ class Track:
         return min(1.0, played / self.file.size) if self.file.size else 1.0
 
     def plays(self, entry: Recorded) -> bool:
-        """Whether an item is to be played."""
-        return self.only is None or entry.item.source in self.only
+        """Whether an item is to be played; it is counted where it is not."""
+        source = entry.item.source
+        if self.only is None:
+            return True
+        if source in self.only:
+            self._known.add(source)
+            return True
+        self.others += 1
+        if len(self._names) < NAMES_SHOWN:
+            self._names[source] = None
+        return False
+
+    def joined(self, sources: Collection[str]) -> None:
+        """Another recording begins."""
+        self._known.update(name for name in sources if name in (self.only or ()) or len(self._known) < NAMES_SHOWN)
+
+    @property
+    def left_out(self) -> str:
+        """What was passed over, as a clause; empty where nothing was."""
+        if not self.others:
+            return ""
+        return f"{self.others:,} items of other sources were passed over ({brief(', '.join(self._names))})"
+
+    def end(self) -> None:
+        """It was played to its end.
+
+        Raises:
+            Over: a source that was to be played is not there.
+        """
+        for name in self.only or ():
+            if name not in self._known and name not in self.file.sources:
+                names = ", ".join([*self.file.sources, *sorted(self._known - set(self.file.sources))][:NAMES_SHOWN])
+                raise _refused(f"the recording {self.ask.path} holds no source {name!r}; it holds {names or 'none'}")
 
     def passed(self, entry: Recorded) -> None:
         """It was played this far."""
@@ -73,6 +110,10 @@ class Track:
         if self.found:
             return entries
         for index, entry in enumerate(entries or ()):
+            if isinstance(entry, Joined):
+                self.joined(entry.sources)
+            elif isinstance(entry, Recorded) and self.only is not None and entry.item.source in self.only:
+                self._known.add(entry.item.source)
             if entry.number >= self.place.number:
                 same = isinstance(entry, Recorded) and self.place.check == check_of(entry.item)
                 self.found = same and entry.number == self.place.number
@@ -87,7 +128,7 @@ class Track:
         """
         self.file.close()
         self.place, self.found = Place(round_), True
-        self._before = self._read = 0
+        self._before = self._read = self.others = 0
         self.file, self.only = _opened(self.ask)
 
     def _another(self) -> Sequence[Warned]:

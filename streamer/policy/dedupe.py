@@ -35,3 +35,7 @@ class Recent:
         if len(self._ids) > self.limit:
             self._ids.popitem(last=False)
         return False
+
+    def forget(self, id_: str) -> None:
+        """What came with this id is not there after all: the next with it is no repeat."""
+        self._ids.pop(id_, None)

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from html import escape
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urljoin, urlsplit
 
 import attrs
 import msgspec
 
 from streamer.asks import Posted, Reply
 from streamer.policy.backoff import doubling, retry_after
+from streamer.policy.private import is_private
 from streamer.policy.transport import is_loopback
 from streamer.upstream import Request, Response, brief
 
@@ -33,6 +34,10 @@ PATIENCE = doubling(300, 21_600)  # seconds from one request to the next, where 
 HURRY_LEAST = 5.0  # seconds from one renewal to the next, while a lease is running out
 AFTER_REFUSAL = 21_600.0  # seconds from a hub's no to the next request
 HOPS = 5  # hubs in a row that send us to another one
+UNHEARD = 2  # requests without a verification after which it is said
+UNVERIFIED = "the hub takes the subscription and never calls back; can it reach {} and what is below?"
+SAID_LIMIT = 20_000  # bytes of a hub's answer that are looked at
+STRUCK_LEAST = 6  # characters of a value in a query that are not shown; a shorter one is no secret
 URL_LIMIT = 2_000  # characters of a hub's or a topic's address
 SIGNATURES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 _PATH = re.compile(r"[A-Za-z0-9_-]{20,100}")
@@ -111,7 +116,8 @@ class Subscription:
         self._offered = bool(usable)
         if not self._offered:
             if hubs:
-                self.said = f"none of the feed's hubs can be used: {brief(', '.join(hubs))}"
+                shown = ", ".join(hub.partition("?")[0] for hub in hubs)
+                self.said = f"none of the feed's hubs can be used: {brief(shown)}"
             return
         if self.kept.topic == topic and self.kept.hub in usable:
             return
@@ -142,15 +148,16 @@ class Subscription:
     def failed(self, detail: str) -> None:
         """The request of `due` got no answer; it may have arrived all the same."""
         self.kept = msgspec.structs.replace(self.kept, sent_to="")
-        self.said = f"the hub did not answer: {detail}"
+        self.said = f"the hub did not answer: {_struck(detail, self.kept, self.feed)}"
 
     def answered(self, response: Response, now: float) -> None:
         """What the hub said to the request of `due`; when it takes it, `called` hears the rest."""
         status = response.status
         if 200 <= status < 300:
-            self.said, self._hops = "", 0
+            unheard = self.kept.tries >= UNHEARD and not self.active(now)
+            self.said, self._hops = UNVERIFIED.format(self.callbacks) if unheard else "", 0
             return
-        text = brief(response.body[:1_000].decode("utf-8", "replace"))
+        text = brief(_struck(response.body[:SAID_LIMIT].decode("utf-8", "replace"), self.kept, self.feed))
         self.said = f"the hub answered {status}: {text}"
         if status in (307, 308):
             self._move(response.headers.get("location", ""), now)
@@ -190,7 +197,8 @@ class Subscription:
         if not kept.hub or query.get("hub.topic") != kept.topic:
             return _NOT_FOUND
         if mode == "denied":
-            self.said = f"the hub denied the subscription: {_safe(query.get('hub.reason', ''))}"
+            why = _safe(_struck(query.get("hub.reason", ""), kept, self.feed))
+            self.said = f"the hub denied the subscription: {why}"
             self._refused(posted.received, 0.0)
             return Reply(status=200, wake=True)
         if mode != "subscribe" or kept.refused or not challenge:
@@ -251,14 +259,14 @@ def _lease(written: str) -> float:
     return float(min(max(number, LEASE_LEAST), LEASE_MOST))
 
 
-def _inside(host: str) -> bool:
-    """Whether a host is this machine or an address that is no public one."""
-    if is_loopback(host) or host.endswith(".localhost"):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
+def _struck(text: str, kept: Kept, feed: str) -> str:
+    """What a stranger said, without what is ours alone: hubs repeat the request that they refuse."""
+    queries = [url.partition("?")[2].partition("#")[0] for url in (feed, kept.topic)]
+    secrets = {kept.path, kept.secret, *queries}
+    for query in queries:
+        secrets.update(value for _, value in parse_qsl(query, errors="replace") if len(value) >= STRUCK_LEAST)
+    forms = {form for word in secrets if word for form in (word, quote(word), quote_plus(word), escape(word))}
+    return re.sub("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), "…", text, flags=re.IGNORECASE)
 
 
 def _safe(text: str) -> str:
@@ -274,6 +282,6 @@ def _usable(hub: str, feed: str) -> bool:
         return False
     if not host or port == 0 or len(hub) > URL_LIMIT or not hub.isascii() or not hub.isprintable() or " " in hub:
         return False
-    if parts.username is not None or (_inside(host) and not _inside(urlsplit(feed).hostname or "")):
+    if parts.username is not None or (is_private(host) and not is_private(urlsplit(feed).hostname or "")):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))

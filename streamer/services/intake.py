@@ -67,7 +67,7 @@ class Intake:
         """An intake with its outflow."""
         outflow = Outflow(bus, clock, lambda: None)  # type: ignore[arg-type]
         made = cls(source, outflow, metrics, limits)
-        outflow.changed = made.weigh
+        outflow.changed, outflow.forget = made.weigh, made._recent.forget
         return made
 
     def take(self, items: Sequence[Item], safe_ms: int | None, *, moves: bool = True) -> int:

@@ -36,11 +36,13 @@ class Outflow:
 
     Args:
         changed: called when `crowded`, `roomy` or `stored` may have changed.
+        forget: told the id of each item that the bus refused for ever.
     """
 
     bus: IBus
     clock: IReactorTime
     changed: Callable[[], None]
+    forget: Callable[[str], None] = lambda id_: None
     spooling: Spooling | None = None
     under_way: UnderWay = attrs.field(init=False)
     settling: Settling = attrs.field(factory=Settling)
@@ -49,7 +51,11 @@ class Outflow:
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self.under_way = UnderWay(self.bus, self._confirmed)
+        def refused(batch: Batch, item: Item, reason: str) -> None:
+            self.forget(item.id)  # it is not there, whoever sends it again
+            self.settling.refused(batch.number, reason)
+
+        self.under_way = UnderWay(self.bus, self._confirmed, refused)
 
     def use(self, spool: Spool, number: int, spooled: Resume | None) -> Spooling:
         """Use this disk from now on; what is on it goes first.

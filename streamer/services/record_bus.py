@@ -68,7 +68,11 @@ class RecordingBus(Service):
     @property
     def ready(self) -> bool:
         """Whether an item would be taken."""
-        return not (self._over or self.failure)
+        return not (self._over or self.failure or self._whole)
+
+    @property
+    def _whole(self) -> bool:
+        return self._most is not None and self.items >= self._most
 
     @property
     def status(self) -> str:
@@ -92,7 +96,7 @@ class RecordingBus(Service):
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus; what it does not take it refuses for good, for nobody tries again."""
-        if not self.ready or (self._most is not None and self.items >= self._most):
+        if not self.ready:
             return fail(MessageRefused(self.failure or "the recording has its end"))
         try:
             check(message)

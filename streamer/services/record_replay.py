@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from streamer.policy import backoff
 from streamer.services.meter import Meter
 from streamer.tables import SourceSettings
 from streamer.upstream import Warned, brief
-from streamer.wire.recording import CutOff, Damaged, Recorded
+from streamer.wire.recording import CutOff, Damaged, Joined, Recorded
 
 BYTES_LIMIT = 16_000_000  # of bodies that are not confirmed, beyond which no more is read
 LOOK = 1.0  # seconds between two looks at how things stand
@@ -39,10 +39,15 @@ class ReplayFailed(StreamerError):
 
 @attrs.define(eq=False)
 class Republisher:
-    """Who reads the recording: publishes each item, and reads no further while too much is not confirmed."""
+    """Who reads the recording: publishes each item, and reads no further while too much is not confirmed.
+
+    Args:
+        joined: told which sources a further header names.
+    """
 
     bus: IBus
     meter: Meter
+    joined: Callable[[Mapping[str, str]], None] = lambda sources: None
     confirmed: int = 0
     refused: int = 0
     damaged: int = 0
@@ -67,6 +72,8 @@ class Republisher:
                     self.damaged += 1
                     if self.damaged <= SHOWN:
                         self.meter.say(brief(f"Left out: {frame}"))
+                case Joined():
+                    self.joined(frame.sources)
                 case CutOff() | Warned():
                     self.meter.say(brief(f"The recording: {frame.detail if isinstance(frame, Warned) else frame}"))
         if self._items >= self.bus.window or self._bytes >= BYTES_LIMIT:
@@ -132,7 +139,7 @@ class Replayer:
     play: Play
     tables: Mapping[str, SourceSettings] = attrs.field(factory=dict)
     only: Sequence[str] = ()
-    _compared: bool = False  # the recording's sources with those of the configuration
+    _compared: set[str] = attrs.field(factory=set)  # the recording's sources with those of the configuration
     _away: float | None = None  # since when the bus is not ready
     _said: bool = False  # that it is not
 
@@ -155,7 +162,7 @@ class Replayer:
             await maybeDeferred(self.bus.stopService)
 
     async def _publish(self, opened: Opened) -> None:
-        body, began = Republisher(self.bus, self.meter), self.clock.seconds()
+        body, began = Republisher(self.bus, self.meter, self._compare), self.clock.seconds()
         opened.answer.deliverBody(body)
         looking = LoopingCall(self._look, body, opened.answer, began)
         looking.clock = self.clock
@@ -171,6 +178,8 @@ class Replayer:
             opened.abort()
         seconds = self.clock.seconds() - began
         self.meter.say(f"{body.confirmed:,} items were confirmed by the bus in {seconds:,.1f} s.")
+        if isinstance(opened.answer, Playing) and opened.answer.track.others:
+            self.meter.say(f"{opened.answer.track.left_out}.")
         if body.damaged > SHOWN:
             self.meter.say(f"{body.damaged:,} damaged lines were left out.")
         if interrupted:
@@ -187,26 +196,26 @@ class Replayer:
         except TimedOut:
             return "what was under way is not confirmed"
 
-    def _chosen(self, recorded: Mapping[str, str]) -> Collection[str]:
-        for name in self.only:
-            if name not in recorded:
-                raise ValueError(f"holds no source {name!r}; it holds {', '.join(recorded) or 'none'}")
-        names = self.only or tuple(recorded)
-        if not self._compared:  # once, not in each round
-            self._compared = True
-            for name in names:
-                self._compare(name, recorded[name])
-        return names
+    def _chosen(self, recorded: Mapping[str, str]) -> Collection[str] | None:
+        self._compare(recorded)
+        return self.only or None
 
-    def _compare(self, name: str, type_: str) -> None:
-        table = self.tables.get(name)
-        if table is None:
-            self.meter.say(
-                f"The configuration names no source {name!r}: an enricher with it cannot decode these items. "
-                f"Add [sources.{name}] with type = {type_!r}."
-            )
-        elif type_ not in (table.kind.name, "replay") and table.kind.name != "replay":
-            self.meter.say(f"[sources.{name}] is of type {table.kind.name!r}; what was recorded is of type {type_!r}.")
+    def _compare(self, recorded: Mapping[str, str]) -> None:
+        """Say, once and not in each round, which sources will be foreign to an enricher."""
+        for name, type_ in recorded.items():
+            if name in self._compared or (self.only and name not in self.only):
+                continue
+            self._compared.add(name)
+            table = self.tables.get(name)
+            if table is None:
+                self.meter.say(
+                    f"The configuration names no source {name!r}: an enricher with it cannot decode these items. "
+                    f"Add [sources.{name}] with type = {type_!r}."
+                )
+            elif type_ not in (table.kind.name, "replay") and table.kind.name != "replay":
+                self.meter.say(
+                    f"[sources.{name}] is of type {table.kind.name!r}; what was recorded is of type {type_!r}."
+                )
 
     def _look(self, body: Republisher, playing: Any, began: float) -> None:
         now = self.clock.seconds()

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from streamer import metrics as m
+from streamer.errors import MessageRefused
 from streamer.services.intake import Intake
 
 
@@ -28,7 +29,15 @@ class Taking:
         self.intake.metrics.add(m.SENT_AWAY, self.intake.source)
         self.intake.lost("sent-away", 1)
 
-    def settled(self) -> Deferred[None]:
+    @property
+    def taken(self) -> int:
+        """See `stream.Taker`."""
+        return self.intake.outflow.number
+
+    def settled(self, since: int) -> Deferred[None]:
         """See `stream.Taker`."""
         outflow = self.intake.outflow
-        return succeed(None) if outflow.empty else outflow.settling.wait(outflow.number)
+        if not outflow.empty:
+            return outflow.settling.wait(outflow.number, since)
+        refusal = outflow.settling.refusal(outflow.number, since)
+        return fail(MessageRefused(refusal)) if refusal else succeed(None)

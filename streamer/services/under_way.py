@@ -45,10 +45,12 @@ class UnderWay:
 
     Args:
         done: called when a batch is confirmed, all before it perhaps not.
+        refused: told of each item that the bus will never take, and why.
     """
 
     bus: IBus
     done: Callable[[Batch], None]
+    refused: Callable[[Batch, Item, str], None] = lambda batch, item, reason: None
     items: int = 0
     bytes: int = 0
     reached: Resume | None = None  # the mark of the contiguous prefix that the bus has
@@ -88,6 +90,7 @@ class UnderWay:
             self.log.error(
                 "{source} dropped {id}: {reason}", source=item.source, id=item.id, reason=str(failure.value)
             )
+            self.refused(batch, item, str(failure.value))
             self._settle(batch)
         elif failure.check(BusStopped):  # not taken: the mark stays before it
             self.log.warn("{source} had not handed over {id} when the bus stopped.", source=item.source, id=item.id)

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urljoin, urlsplit
+import re
+from urllib.parse import parse_qsl, quote, quote_plus, urljoin, urlsplit
 
-from streamer.policy.transport import PATH_SAFE, checked_base_url, is_loopback
+from streamer.policy.private import is_private
+from streamer.policy.transport import PATH_SAFE, checked_base_url
 
 QUERY_SAFE = PATH_SAFE + "?"
 LENGTH = 2_000  # characters
+SECRET_LEAST = 4  # characters of a value in a query that may be a token
+
+_QUERY = re.compile(r"""(?<=\S)\?[^\s"'<>?=]{1,100}=[^\s"'<>]*""")
 
 
 def checked(url: str, *, plain: bool = False) -> str:
@@ -49,14 +54,29 @@ def led_to(here: str, location: str, *, plain: bool = False) -> str:
     """Where a redirect leads.
 
     Raises:
-        ValueError: nowhere, or where it must not: from https to http, or from elsewhere to this machine.
+        ValueError: nowhere, or where it must not: from https to http, or from a public host into our own network.
     """
     there = checked(urljoin(here, location.strip()), plain=plain or here.startswith("http://"))
     if here.startswith("https://") and there.startswith("http://"):
         raise ValueError(f"http://{host(there)} is plain http, and {host(here)} was not")
-    if is_loopback(host(there)) and not is_loopback(host(here)):
-        raise ValueError(f"{host(there)} is on this machine")
+    if is_private(host(there)) and not is_private(host(here)):
+        raise ValueError(f"{host(there)} is on this machine or in its network")
     return there
+
+
+def bare(url: str) -> str:
+    """Without query and fragment, where tokens stand."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def shown(text: str, *urls: str) -> str:
+    """A text for the operator: addresses up to the "?", and no value of these urls' queries, whoever quotes them."""
+    queries = [url.partition("?")[2] for url in urls]
+    values = {value for query in queries for _, value in parse_qsl(query) if len(value) >= SECRET_LEAST}
+    values |= {quote(value, safe="") for value in values} | {quote_plus(value) for value in values}
+    for value in sorted(values, key=len, reverse=True):
+        text = re.sub(re.escape(value), "…", text, flags=re.IGNORECASE)
+    return _QUERY.sub("?…", text)
 
 
 def host(url: str) -> str:

@@ -3,7 +3,8 @@
 
 Feeds lie about their encoding, hold control characters, bare ampersands and HTML's entities, and are cut short; a
 reader who refuses those refuses one in ten. libxml2 mends the rest (https://www.w3.org/TR/xml/ allows no mending).
-What declares entities of its own is refused unread: that is how a kilobyte becomes a gigabyte, or a file of ours.
+What declares entities of its own is refused: that is how a kilobyte becomes a gigabyte, or a file of ours. It is
+refused unread where the declaration is seen, and else after libxml2 saw it, which bounds what it makes of them.
 No DTD and nothing else outside of the bytes is ever read. Nothing here takes more time than in proportion to the size.
 """
 
@@ -18,10 +19,12 @@ from urllib.parse import urljoin
 
 from lxml import etree  # type: ignore[import-untyped]
 
-from streamer.sources import markup
+from streamer.sources import feed_address, markup
 
 FEED_TYPES = ("application/atom+xml", "application/rss+xml", "application/rdf+xml")
 ROOTS = frozenset({"feed", "rss", "rdf", "channel", "entry"})
+DECLARES = "its DTD declares entities, which no feed needs and attackers use; refused"
+MENDS = 250_000  # signs of one page that are mended: libxml2 has to make what it can of those beyond
 HEAD_LIMIT = 100_000  # code points of a page in which links to feeds are looked for
 
 _BOMS = (
@@ -44,12 +47,12 @@ _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "windows-1252", "
 _ILLEGAL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _DECLARATION = re.compile(r"<\?xml\b[^>]{0,400}\?>")
 _REFERENCE = re.compile(
-    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,30};)?"
+    r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|&{2,}(?=&)|<{2,}(?=<)"
+    r"|&(?!(?:amp|lt|gt|quot|apos);)(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,30};)?"
     r"|<(?![A-Za-z_:/!?])",
     re.DOTALL,
 )
 _UNQUOTED = re.compile(r"=([^\s\"'<>=&]{1,200})(?=[\s>])")
-_OF_XML = frozenset({"amp;", "lt;", "gt;", "quot;", "apos;"})
 
 
 class NoFeed(Exception):
@@ -59,16 +62,20 @@ class NoFeed(Exception):
 def root_of(body: bytes, content_type: str, url: str) -> Any:
     """The root element; addresses in it are relative to `url` unless it says otherwise.
 
+    The query of `url` is no part of that, for it may hold a token: https://www.rfc-editor.org/rfc/rfc3986#section-5.2.2
+    has a reference such as "#x" keep it.
+
     Raises:
         NoFeed: nothing can be made of it, or nobody should try.
     """
-    text = _text(body, content_type)
+    text, url = _text(body, content_type), feed_address.bare(url)
     start = text.find("<")
     if start < 0 or not text.strip():
-        raise NoFeed("the answer is empty" if not text.strip() else f"the answer is no XML: {text.strip()[:80]!r}")
+        kind = f"of the type {content_type[:80]!r}" if content_type else "of no type"
+        raise NoFeed(f"the answer is no XML: {len(body)} bytes {kind}" if text.strip() else "the answer is empty")
     text = _DECLARATION.sub("", text[start : start + 1000], count=1) + text[start + 1000 :]
     _check_doctype(text)
-    text = _REFERENCE.sub(_mended, text)
+    text = _REFERENCE.sub(_mended, text, count=MENDS)
     root = _parsed(text, url)
     if (root is None or not len(root)) and ("<item" in text or "<entry" in text):  # libxml2 gives up on the first tag
         root = _parsed(_UNQUOTED.sub(r'="\1"', text[:HEAD_LIMIT]) + text[HEAD_LIMIT:], url)
@@ -113,12 +120,12 @@ def _check_doctype(text: str) -> None:
     at = 0
     while (at := text.find("<", at)) >= 0:
         if text.startswith("<!--", at):
-            at = text.find("-->", at)
+            at = text.find("-->", at + 4)
         elif text.startswith("<?", at):
             at = text.find("?>", at)
         elif text[at : at + 9].upper() == "<!DOCTYPE":
             if text.find("<!ENTITY", at) >= 0:
-                raise NoFeed("its DTD declares entities, which no feed needs and attackers use; refused unread")
+                raise NoFeed(DECLARES)
             return
         elif not text.startswith("<!", at):
             return
@@ -130,9 +137,11 @@ def _check_doctype(text: str) -> None:
 def _mended(match: re.Match[str]) -> str:
     """HTML's entities as what they stand for, bare signs as such, nothing for what no XML may hold."""
     name = match[1]
-    if match[0] == "<":
-        return "&lt;"
-    if match[0][0] == "<" or name in _OF_XML:
+    if match[0][:2] in ("<", "<<"):
+        return "&lt;" * len(match[0])
+    if match[0][:2] == "&&":
+        return "&amp;" * len(match[0])
+    if match[0][0] == "<":
         return match[0]
     if name is None:
         return "&amp;"
@@ -156,9 +165,13 @@ def _parsed(text: str, url: str) -> Any:
         encoding="utf-8",
     )
     try:
-        return etree.fromstring(text.encode(), parser, base_url=url)
+        root = etree.fromstring(text.encode(), parser, base_url=url)
     except (etree.LxmlError, ValueError):
         return None
+    dtd = None if root is None else root.getroottree().docinfo.internalDTD
+    if dtd is not None and next(dtd.iterentities(), None) is not None:
+        raise NoFeed(DECLARES)
+    return root
 
 
 def _about_page(text: str, url: str) -> str:
@@ -175,7 +188,7 @@ def _about_page(text: str, url: str) -> str:
                 found.append(markup.address(urljoin(url, link.get("href") or "")))
             except ValueError:
                 continue
-    named = [address for address in found if address][:3]
+    named = [feed_address.shown(address) for address in found if address][:3]
     if not named:
         return "the answer is a web page, not a feed"
     return f"the answer is a web page, not a feed; it names {' and '.join(named)}: use that as the url"

@@ -7,19 +7,22 @@ https://www.rssboard.org/rss-specification, https://web.resource.org/rss/1.0/spe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import attrs
 
 from streamer.sources import feed_dates, markup
 from streamer.sources.feed_document import local_name
-from streamer.sources.feed_fields import identity_of, person, place, plain, text
+from streamer.sources.feed_fields import TEXT_LIMIT, identity_of, person, place, plain, text
 from streamer.sources.feed_objects import Enclosure, FeedEntry, FeedInfo, Person, Text
 
-PAGE_LIMIT = 200  # entries of one page that are looked at, the newest
+PAGE_LIMIT = 1_000  # entries of one page that are looked at, the newest
+SCAN_LIMIT = 20_000  # elements that may be entries; those beyond are not even counted
+SAME = 50  # elements of one name in one entry that are looked at until there is something in one
+LINKS = 20  # of one entry or feed that are looked at
 TAGS, ENCLOSURES = 30, 30  # of one entry that are kept
 TITLE_LIMIT = 2_000  # code points
-TEXT_LIMIT = 100_000  # code points of a summary or a content
 WORD_LIMIT = 200  # code points of a name, a tag or a type
 
 PREFIXES = {
@@ -55,16 +58,19 @@ class Read:
         entries: the newest first.
         pace: seconds that the feed itself asks to leave between two polls; 0 where it does not.
         links: (rel, address) of the feed itself, for WebSub.
+        more: entries beyond `PAGE_LIMIT` that were not looked at.
     """
 
     info: FeedInfo
     entries: tuple[FeedEntry, ...]
     pace: float
     links: tuple[tuple[str, str], ...]
+    more: int = 0
 
 
 def read(root: Any) -> Read:
     """What a feed says."""
+    elements = _newest(root)
     fields = _feed_fields(root)
     title = _first(fields, text, "title", "dc:title")
     info = FeedInfo(
@@ -72,9 +78,9 @@ def read(root: Any) -> Read:
         _link(fields),
     )
     author, lang = _author(fields), _lang(root, fields)
-    found = [_entry(element, info, author, lang) for element in _newest(root)]
-    links = tuple((rel, href) for rel, href, _ in _links(fields))[:WORD_LIMIT]
-    return Read(info, tuple(found), _pace(fields), links)
+    found = [_entry(element, info, author, lang) for element in elements[:PAGE_LIMIT]]
+    links = tuple((rel, href) for rel, href, _ in _links(fields))
+    return Read(info, tuple(found), _pace(fields), links, len(elements) - len(found))
 
 
 def _name(element: Any) -> str:
@@ -107,12 +113,24 @@ def _newest(root: Any) -> list[Any]:
     """The elements of the newest entries, the newest first as far as their order or their dates tell."""
     if local_name(root) == "entry":
         return [root]
-    found = [element for element in root.iter("{*}item", "{*}entry") if local_name(element.getparent()) != "source"]
+    every = islice(root.iter("{*}item", "{*}entry"), SCAN_LIMIT)
+    found = [element for element in every if local_name(element.getparent()) != "source"]
+    _untangle(found)
     if len(found) > 1:
         first, last = (_dates(_fields(found[at]))[0] for at in (0, -1))
         if first is not None and last is not None and first < last:
             found.reverse()
-    return found[:PAGE_LIMIT]
+    return found
+
+
+def _untangle(found: list[Any]) -> None:
+    """Take entries out of other entries: one that was never closed holds all that follow, and each text is read once.
+
+    The innermost first, for each move takes time by what is in it.
+    """
+    nested = [element for element in found if next(element.iterancestors("{*}item", "{*}entry"), None) is not None]
+    for element in reversed(nested):
+        element.getparent().remove(element)
 
 
 def _entry(element: Any, info: FeedInfo, author: Person | None, lang: str | None) -> FeedEntry:
@@ -146,7 +164,7 @@ def _entry(element: Any, info: FeedInfo, author: Person | None, lang: str | None
 def _first(fields: Fields, make: Callable[[Any], Any], *names: str) -> Any:
     """What is made of the first of these elements that has something in it."""
     for name in names:
-        for element in fields.get(name, ()):
+        for element in fields.get(name, [])[:SAME]:
             made = make(element)
             if made:
                 return made
@@ -169,7 +187,8 @@ def _dates(fields: Fields) -> tuple[int | None, int | None]:
 
 def _links(fields: Fields) -> Iterator[tuple[str, str, str]]:
     """(rel, address, type) of those that have attributes, as Atom's do."""
-    for element in fields.get("link", []) + fields.get("atom:link", []) + fields.get("atom10:link", []):
+    every = fields.get("link", []) + fields.get("atom:link", []) + fields.get("atom10:link", [])
+    for element in every[:LINKS]:
         href = place(element, element.get("href"))
         if href is not None:
             yield (element.get("rel") or "alternate").strip().lower(), href, (element.get("type") or "").lower()
@@ -177,11 +196,12 @@ def _links(fields: Fields) -> Iterator[tuple[str, str, str]]:
 
 def _link(fields: Fields) -> str | None:
     alternates = [(kind != "text/html", href) for rel, href, kind in _links(fields) if rel == "alternate"]
-    written = [place(element, plain(element)) for element in fields.get("link", ()) if not element.get("href")]
-    found = [href for href in written if href] or [href for _, href in sorted(alternates, key=lambda one: one[0])]
-    if found:
-        return found[0]
-    for element in fields.get("guid", ()):
+    for element in fields.get("link", [])[:LINKS]:
+        if not element.get("href") and (written := place(element, plain(element))):
+            return written
+    if alternates:
+        return min(alternates, key=lambda one: one[0])[1]
+    for element in fields.get("guid", [])[:LINKS]:
         if (element.get("isPermaLink") or "true").strip().lower() != "false":
             return markup.address(plain(element))
     return None
@@ -200,7 +220,8 @@ def _tags(fields: Fields) -> tuple[str, ...]:
 
 def _enclosures(fields: Fields) -> tuple[Enclosure, ...]:
     found: dict[str, Enclosure] = {}
-    for element in fields.get("enclosure", []) + fields.get("media:content", []) + fields.get("media:thumbnail", []):
+    every = fields.get("enclosure", []) + fields.get("media:content", []) + fields.get("media:thumbnail", [])
+    for element in every[: 2 * ENCLOSURES]:
         medium = element.get("medium") or ("image" if _name(element) == "media:thumbnail" else "")
         kind = (element.get("type") or medium).strip().lower()[:WORD_LIMIT]
         size = element.get("length") or element.get("fileSize") or ""

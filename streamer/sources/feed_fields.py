@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin
 
@@ -15,6 +16,8 @@ from streamer.sources.feed_document import local_name
 from streamer.sources.feed_objects import HTML, PLAIN, Person, Text
 
 NAME_LIMIT = 200  # code points
+TEXT_LIMIT = 100_000  # code points of a summary or a content
+ELEMENTS = TEXT_LIMIT // 4  # of one text: each takes four code points at the least, as "<br>" does
 IDENTITY_LIMIT = 2_000  # code points
 
 _MARKED = re.compile(r"</[A-Za-z]|<(?:br|p|img|hr|b|i|a|em|div)\b|&(?:#\d|#x|[A-Za-z]{2,8};)")
@@ -61,7 +64,7 @@ def person(element: Any) -> Person | None:
 
 
 def place(element: Any, href: str | None) -> str | None:
-    """An absolute http(s) address, by the base that holds for this element."""
+    """An absolute http(s) address, by the base that holds for this element; None where it only says "here"."""
     written = (href or "").strip()
     if not written or len(written) > markup.LINK_LIMIT:
         return None
@@ -69,6 +72,8 @@ def place(element: Any, href: str | None) -> str | None:
         try:
             written = urljoin(element.base or "", written)
         except ValueError:
+            return None
+        if written == element.getroottree().docinfo.URL:
             return None
     return markup.address(written)
 
@@ -91,12 +96,18 @@ def _made(value: str, kind: str) -> Text | None:
 
 
 def _inner(element: Any) -> str:
-    """What is in it, as HTML."""
-    for inside in element.iter(etree.Element):
-        inside.tag = local_name(inside) or "span"
-    etree.cleanup_namespaces(element)
+    """What is in it, as HTML; of more than `TEXT_LIMIT` the beginning, at the least."""
     parts = [element.text or ""]
-    parts.extend(_SPACES.sub(r"\1", etree.tostring(child, encoding="unicode", method="html")) for child in element)
+    size = len(parts[0])
+    for child in element:
+        if size > TEXT_LIMIT:
+            break
+        for inside in islice(child.iter(etree.Element), ELEMENTS):
+            if not (inside.tag.isalnum() and inside.tag.islower()):  # to set it takes longer than all the rest
+                inside.tag = local_name(inside) or "span"
+        etree.cleanup_namespaces(child)
+        parts.append(_SPACES.sub(r"\1", etree.tostring(child, encoding="unicode", method="html")))
+        size += len(parts[-1])
     return "".join(parts)
 
 

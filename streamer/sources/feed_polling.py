@@ -2,7 +2,8 @@
 """The polls of a feed, as a generator: conditional requests, redirects, and how long to wait.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-13.1: validators go back exactly as they came, both of them, for some
-servers know only one. What moved for good is asked for at its new place, what is gone is asked for no more.
+servers know only one. What moved for good is asked for at its new place, and where it was when that fails: a redirect
+may have been a mistake, or have led to a host that is another's now. What is gone is asked for no more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Generator
+from typing import Any
 
 import attrs
 import msgspec
@@ -22,6 +24,7 @@ from streamer.sources.feed_push import Push
 from streamer.upstream import Ending, Mark, Missed, Request, Response, Warned, brief
 
 Frame = bytes | Missed | Warned
+_Had = tuple[Response, tuple[Frame, ...]]
 
 ACCEPT = (
     "application/atom+xml, application/rss+xml, application/rdf+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
@@ -38,6 +41,7 @@ STATUSES = {
     420: backoff.RATE_LIMIT,
     429: backoff.RATE_LIMIT,
 }
+LONG = f"of a page {feed_entries.PAGE_LIMIT} are looked at, and what is new may be among the others"
 SLOWER, FASTER = 1.5, 0.5  # times the last wait, after a poll without news and after one with
 SPREAD = 0.1  # share of a wait
 
@@ -67,6 +71,7 @@ class Polls:
     """The polls of one connection.
 
     Args:
+        url: of the feed, as configured.
         memory: of the feed.
         known: the memory is that of an earlier poll.
         since_ms: up to when everything came in, ms since the epoch.
@@ -74,6 +79,7 @@ class Polls:
     """
 
     terms: Terms
+    url: str
     memory: Memory
     known: bool
     since_ms: int | None
@@ -81,16 +87,15 @@ class Polls:
     _wait: float = 0.0  # seconds before the last poll
     _pace: float = 0.0  # seconds that the feed asked for
     _last: bytes = b""  # a hash of the last page
+    _told: bool = False  # that the page is too long
 
     def steps(self) -> Polling:
         """See `asks.Poll`."""
         while True:
-            answer = yield from self._ask()
-            if isinstance(answer, Ending):
-                return answer
-            frames = self._understood(answer)
-            if isinstance(frames, Ending):
-                return frames
+            had = yield from self._had()
+            if isinstance(had, Ending):
+                return had
+            answer, frames = had
             self.since_ms = int(answer.received * 1000)
             yield self._page(frames)
             request = None if self.push is None else self.push.subscription.due(answer.received)
@@ -114,35 +119,65 @@ class Polls:
         self.memory = news.memory
         return Taken(frames=self._page(_frames(news)).frames, reply=said.reply)
 
-    def _ask(self) -> Generator[Request, Response, Response | Ending]:
-        """Ask for the feed, wherever it is by now; the new place is remembered once it proved good."""
-        here, place, lasting = self.memory.url, self.memory.url, True
+    def _had(self) -> Generator[Request, Response, _Had | Ending]:
+        """Ask where the feed is remembered to be, and where that fails, where it is configured to be."""
+        remembered = self.memory.url
+        again: _Had | Ending | None
+        try:
+            had: _Had | Ending = yield from self._at(remembered)
+        except Exception as error:  # the network's
+            if remembered == self.url:
+                raise
+            again = yield from self._at(self.url, remembered)
+            if again is None:
+                raise error from None
+            return again
+        if remembered == self.url or not isinstance(had, Ending) or had.cause == backoff.RATE_LIMIT:
+            return had
+        again = yield from self._at(self.url, remembered)
+        return had if again is None else again
+
+    def _at(self, url: str, failed: str = "") -> Generator[Request, Response, Any]:
+        """Ask for the feed at a place; where it leads for good is remembered once it proved good.
+
+        Args:
+            failed: where it was looked for in vain, and what validators are of; None is returned where it leads there.
+        """
+        here, place, lasting = url, url, True
         for _ in range(MOST_REDIRECTS + 1):
-            answer = yield Request(url=here, headers=_headers(self.memory))
+            if here == failed:
+                return None
+            answer = yield Request(url=here, headers=_headers(self.memory, whole=bool(failed)))
             if answer.status not in FOR_GOOD | FOR_NOW:
                 if answer.status not in (200, 304):
-                    return answers.refusal(answer, STATUSES)
+                    refused = answers.refusal(answer, STATUSES)
+                    return self._ended(refused.detail, here, refused.cause, refused.retry_after)
                 self.memory = msgspec.structs.replace(self.memory, url=place)
-                return answer
+                frames = self._understood(answer)
+                return self._ended(frames, here) if isinstance(frames, str) else (answer, frames)
             try:
                 here = feed_address.led_to(here, answer.headers.get("location", ""), plain=self.terms.plain)
             except ValueError as error:
-                detail = brief(f"{answer.status}: a redirect that is not followed: {error}")
-                return Ending(cause=backoff.HTTP, detail=detail)
+                return self._ended(brief(f"{answer.status}: a redirect that is not followed: {error}"), here)
             lasting = lasting and answer.status in FOR_GOOD
             place = here if lasting else place
-        detail = f"more than {MOST_REDIRECTS} redirects, the last to {feed_address.host(here)}"
-        return Ending(cause=backoff.HTTP, detail=detail)
+        return self._ended(f"more than {MOST_REDIRECTS} redirects, the last to {feed_address.host(here)}", here)
 
-    def _understood(self, answer: Response) -> tuple[Frame, ...] | Ending:
-        """The frames of an answer; what they leave is remembered."""
+    def _ended(self, detail: str, here: str, cause: str = backoff.HTTP, retry_after: float | None = None) -> Ending:
+        """An ending that names the host that was asked, where it is not the configured one, and shows no tokens."""
+        host = feed_address.host(here)
+        at = "" if host == feed_address.host(self.url) else f"{host}, to where it moved: "
+        shown = feed_address.shown(detail, self.url, self.memory.url, here)
+        return Ending(cause=cause, detail=at + shown, retry_after=retry_after)
+
+    def _understood(self, answer: Response) -> tuple[Frame, ...] | str:
+        """The frames of an answer, or why there are none; what they leave is remembered."""
         etag, modified = _validators(answer)
         if answer.status == 304:
             self.memory = self.memory.with_validators(etag or self.memory.etag, modified or self.memory.modified)
             return ()
         if len(answer.body) > self.terms.size_limit:
-            detail = f"the feed has more than {self.terms.size_limit} bytes; raise size_limit if that is no mistake"
-            return Ending(cause=backoff.HTTP, detail=detail)
+            return f"the feed has more than {self.terms.size_limit} bytes; raise size_limit if that is no mistake"
         page = hashlib.sha256(answer.body).digest()
         if page == self._last:
             self.memory = self.memory.with_validators(etag, modified)
@@ -150,11 +185,14 @@ class Polls:
         try:
             news = self._news(answer.body, answer.headers.get("content-type", ""), answer=answer)
         except feed_document.NoFeed as error:
-            return Ending(cause=backoff.HTTP, detail=brief(f"200, but {error}"))
+            return brief(f"200, but {error}")
         self.memory, self.known, self._last = news.memory.with_validators(etag, modified), True, page
         frames: tuple[Frame, ...] = _frames(news)
         if news.broken and self.since_ms is not None:
             frames = (*frames, Missed(start=self.since_ms, end=int(answer.received * 1000)))
+        if news.more and not self._told:
+            self._told = True
+            frames = (*frames, Warned(detail=f"the feed has {news.more} entries too many: {LONG}"))
         return frames
 
     def _news(self, body: bytes, content_type: str, *, part: bool = False, answer: Response | None = None) -> News:
@@ -200,8 +238,11 @@ def _validators(answer: Response) -> tuple[str | None, str | None]:
     return answer.headers.get("etag"), None if modified == answer.headers.get("date") else modified
 
 
-def _headers(memory: Memory) -> dict[str, str]:
+def _headers(memory: Memory, *, whole: bool) -> dict[str, str]:
+    """Those of a request; without validators where the whole page is wanted."""
     headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip"}
+    if whole:
+        return headers
     if memory.etag is not None:
         headers["If-None-Match"] = memory.etag
     if memory.modified is not None:

@@ -16,6 +16,7 @@ import attrs
 import msgspec
 
 from streamer.policy.websub import Subscription, restored
+from streamer.sources import feed_address
 from streamer.upstream import Request, Response, Warned, brief
 
 LEAST_PAUSE = 5.0  # seconds between two polls, whatever the hub is up to
@@ -67,7 +68,10 @@ class Push:
         """What the operator should know, once."""
         said, told = self.subscription.said, self._told
         self._told = said
-        return (Warned(detail=f"WebSub: {said}"),) if said and said != told else ()
+        if not said or said == told:
+            return ()
+        shown = feed_address.shown(said, self.subscription.feed, self.subscription.kept.topic)
+        return (Warned(detail=f"WebSub: {shown}"),)
 
 
 def _header_links(header: str, url: str) -> list[tuple[str, str]]:

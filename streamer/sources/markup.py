@@ -31,6 +31,7 @@ PORTION = 8_192  # code points read at once
 
 _PARAGRAPHS = "p blockquote ul ol dl pre h1 h2 h3 h4 h5 h6 table figure hr"
 _LINES = "div section article header footer aside nav li dt dd tr figcaption address main"
+_CELLS = frozenset({"td", "th"})  # beside each other, in one line
 _HIDDEN = "script style template iframe object svg math head title noscript select textarea"
 _ROLES = {tag: role for role in (_PARAGRAPHS, _LINES, _HIDDEN) for tag in role.split()}
 _BULLET = "• "
@@ -169,6 +170,8 @@ class _Reader:
         self._unlink()
 
     def _block(self, tag: Any) -> None:
+        if tag in _CELLS:
+            self._space = True
         role = _ROLES.get(tag)
         if role is _PARAGRAPHS:
             self._lines = 2

@@ -36,10 +36,19 @@ KINDS = frozenset(
         "announcement",
         "announcement-reaction",
         "announcement-delete",
+        "event",  # of any other name; a name of the server's own is no kind, nor the name of a metric
     }
 )
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # Mastodon's are numbers; other servers' have letters, too
 _EVENT = re.compile(r"[a-z0-9_.-]{1,60}")
+_KINDS = {  # of events that are about no status
+    "notification": "notification",
+    "notifications_merged": "notifications_merged",
+    "conversation": "conversation",
+    "announcement": "announcement",
+    "announcement.reaction": "announcement-reaction",
+    "announcement.delete": "announcement-delete",
+}
 _NOTHING = frozenset({"filters_changed"})  # a word to the owner's own programs, without content
 
 STATUSES: Mapping[int, str] = {
@@ -172,7 +181,8 @@ def _item(source: str, event: str, payload: bytes, received_ms: int) -> Sequence
             raise DecodeError("a deletion that names nothing")
         return [item("delete", f"delete:{gone}", gone, content_type="text/plain")]
     if event not in ("update", "status.update"):
-        return [item(event.replace(".", "-"), f"{event}:{_mark(payload)}")]
+        kind = _KINDS.get(event)
+        return [item(kind or "event", f"{event if kind else f'event:{event}'}:{_mark(payload)}")]
     status = _named(payload)
     id_ = id_of(status.id)
     if id_ is None:

@@ -36,11 +36,12 @@ from streamer.registry import find, plugins, suggestion
 from streamer.secrets import Secret
 from streamer.tables import CommonSettings
 from streamer.upstream import Ending, Mark, Prepared, Response, Resume, Warned
-from streamer.wire.recording import CutOff, Damaged, Place, Recorded
+from streamer.wire.recording import CutOff, Damaged, Joined, Place, Recorded
 from streamer.wire.whole import Whole
 
 ALL_MS = 1  # since when it repeats everything, ms since the epoch: behind a place in a file nothing is missing
-OWN = "1x"
+OWN = "1x"  # the speed where nothing is said
+STAND_IN = "in-the-place-of-a-credential-of-a-recorded-source"  # as long as any source wants
 SPEED_LIMIT = 1_000_000.0  # times its own
 _SPEED = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?)x")
 
@@ -51,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Args:
         path: of the recording, as seen from where the process runs.
         of: the table of the source that was recorded, with its `type`.
-        speed: "1x", "10x", "0.5x" or "full", which is as fast as the bus takes it.
+        speed: "1x" by default, "10x", "0.5x" or "full", which is as fast as the bus takes it.
         rate: items a second, instead of `speed`.
         loop: begin again at the end, for ever.
         name: of the recorded source; that of this one by default, or that of the only one there is.
@@ -59,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     path: Annotated[str, Meta(min_length=1, pattern="^[^\x00]*$")]
     of: dict[str, Any]
-    speed: str = OWN
+    speed: str | None = None
     rate: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     loop: bool = False
     name: str | None = None
@@ -138,6 +139,8 @@ class Replay:
                 return (Warned(detail=f"{self.settings.path}: {frame}"),)
             case Warned():
                 return (frame,)
+            case Joined():
+                return ()
         raise DecodeError("this is no entry of a recording")
 
     def posted(self, item: Item) -> int | None:
@@ -150,15 +153,13 @@ class Replay:
 
 
 def chosen(wanted: str | None, own: str, recorded: Mapping[str, str]) -> tuple[str]:
-    """Which of the recorded sources is to be played.
+    """Which of the recorded sources is to be played; one that is named may be further down.
 
     Raises:
-        ValueError: it is not there, or it cannot be told which; the text is a clause about the recording.
+        ValueError: it cannot be told which; the text is a clause about the recording.
     """
     names = ", ".join(recorded) or "none"
     if wanted is not None:
-        if wanted not in recorded:
-            raise ValueError(f"holds no source {wanted!r}; it holds {names}")
         return (wanted,)
     if own in recorded:
         return (own,)
@@ -211,7 +212,7 @@ def inner_of(name: str, table: Mapping[str, Any]) -> ISource:
 def _any_secret(kind: type, value: Any) -> Any:
     if kind is not Secret or not isinstance(value, str):
         raise ValueError(f"expected a string, got {type(value).__name__}")
-    return Secret("replay")  # nobody is ever shown it, so whatever stands there will do
+    return Secret(STAND_IN)  # nobody is ever shown it, so whatever stands there will do
 
 
 @implementer(IPlugin, ISourceType)
@@ -228,9 +229,9 @@ class _ReplayType:
         return frozenset({GAP}).union(*others)
 
     def build(self, name: str, settings: Settings) -> Replay:
-        if settings.speed != OWN and settings.rate is not None:
+        if settings.speed is not None and settings.rate is not None:
             raise ValueError("give speed or rate, not both")
-        speed = speed_of(settings.speed)
+        speed = speed_of(settings.speed or OWN)
         inner = inner_of(name, settings.of)
         # Two sources may play one file.
         return Replay(name, settings, inner, speed, credential=f"replay {name}", lane=f"replay {name}")

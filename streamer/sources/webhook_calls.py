@@ -32,15 +32,21 @@ from streamer.upstream import brief
 JSON = "application/json"
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 NO_EVENT = "-"
-KEY_LIMIT = 200  # characters; of a longer one the hash is taken
+KEY_LIMIT = 200  # bytes; of a longer one the hash is taken
+# Bytes of a source's name, the slash and an item's id. AMQP allows 255 for a message's; that of an event is a bit
+# longer than its item's, and so is the item's in the later rounds of a replay.
+ID_LIMIT = 228
 BATCH_LIMIT = 1_000  # items of one call
 # Who sends which: GitHub, GitLab, Standard Webhooks, and the draft that several payment services keep to.
 ID_HEADERS = ("x-github-delivery", "x-gitlab-event-uuid", "webhook-id", "idempotency-key")
 EVENT_HEADERS = ("x-github-event", "x-gitea-event", "x-gitlab-event", "x-event-type")
 _CE_LEAST = ("ce-specversion", "ce-id", "ce-source", "ce-type")
 _CE_NAME = re.compile(r"ce-([a-z0-9]{1,40})")
-_TYPE = re.compile(r"([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)\s*(?:;\s*charset=\"?([a-z0-9_-]+)\"?\s*)?", re.IGNORECASE)
+_TYPE = re.compile(r"([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+# A parameter's value may be quoted and hold semicolons: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.6
+_PARAMETER = re.compile(r";\s*([^\s;=\"]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]*))", re.DOTALL)
 _NOT_WORD = re.compile(r"[^a-z0-9_.:-]+")
 TAKEN = Reply(status=202, headers={"Content-Type": "text/plain"}, body=b"taken\n")
 
@@ -127,24 +133,30 @@ class Calls:
         return Item(
             source=self.name,
             kind=self.settings.kind,
-            id=f"{word(event)}/{self._key(posted, document, body, content_type, which)}",
+            id=self._id(word(event), self._key(posted, document, body, content_type, which)),
             received=int(posted.received * 1000),
             body=body,
             content_type=content_type,
             partition=self.settings.path,
         )
 
+    def _id(self, event: str, key: str) -> str:
+        """With the hash of a key that is no good one, or that the bus has no room for."""
+        room = min(KEY_LIMIT, ID_LIMIT - len(f"{self.name}/{event}/".encode()))
+        written = key.encode("utf-8", "surrogatepass")
+        return f"{event}/{key}" if len(written) <= room and key.isprintable() else f"{event}/{_hash(written)}"
+
     def _key(self, posted: Posted, document: Any, body: bytes, content_type: str, which: str) -> str:
         said = NOWHERE if self.id is None else self.id.find(document)
         if isinstance(said, str | int) and not isinstance(said, bool) and said != "":
-            return _short(said if isinstance(said, str) else msgspec.json.encode(said).decode())
+            return said if isinstance(said, str) else msgspec.json.encode(said).decode()
         header = self._header(posted, self.settings.id_header, ID_HEADERS)
         if header:
-            return _short(header + which)
+            return header + which
         if content_type == CLOUDEVENT and isinstance(document, dict):
             source, id_ = document.get("source"), document.get("id")
             if isinstance(source, str) and isinstance(id_, str) and id_:
-                return _short(f"{source} {id_}")
+                return f"{source} {id_}"
         return _hash(body)
 
     def _header(self, posted: Posted, own: str | None, usual: tuple[str, ...]) -> str:
@@ -191,9 +203,11 @@ def _parsed(body: bytes) -> Any:
 
 def _content_type(posted: Posted) -> str:
     """The type without parameters; JSON of any kind."""
-    found = _TYPE.fullmatch(posted.headers.get("content-type", "").strip())
-    kind, charset = (found[1].lower(), (found[2] or "utf-8").lower()) if found else ("", "")
-    if not (kind == JSON or kind.endswith("+json")) or charset not in ("utf-8", "utf8", "us-ascii"):
+    written = posted.headers.get("content-type", "").strip()
+    found = _TYPE.fullmatch(written)
+    kind = found[1].lower() if found else ""
+    said = {name.lower(): (quoted or plain).lower() for name, quoted, plain in _PARAMETER.findall(written)}
+    if not (kind == JSON or kind.endswith("+json")) or said.get("charset", "utf-8") not in CHARSETS:
         raise NotTaken(415, "send JSON in UTF-8, as 'Content-Type: application/json'")
     if posted.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise NotTaken(415, "send the body uncompressed", Accept_Encoding="identity")
@@ -226,11 +240,6 @@ def _structured(posted: Posted, data: Any) -> tuple[Any, bytes, str]:
 
 def _same(expected: str, said: str) -> bool:
     return hmac.compare_digest(expected.encode(), said.encode("utf-8", "surrogatepass"))
-
-
-def _short(key: str) -> str:
-    clean = len(key) <= KEY_LIMIT and key.isprintable()
-    return key if clean else _hash(key.encode("utf-8", "surrogatepass"))
 
 
 def _hash(data: bytes) -> str:

@@ -130,6 +130,8 @@ def checked(name: str, settings: Settings) -> Settings:
     path = settings.path or name
     if not _PATH.fullmatch(path) or len(path) > 200:
         raise ValueError(f"path {path!r} must be words of letters, digits and -._~ with '/' between, 200 at most")
+    if any(part in (".", "..") for part in path.split("/")):
+        raise ValueError(f"path {path!r}: no client asks for '.' or '..', they go elsewhere; use words")
     if settings.open and (settings.secret or settings.token):
         raise ValueError("open = true takes what anybody sends; leave it out, or the secret and the token")
     if not (settings.open or settings.secret or settings.token):
@@ -146,6 +148,8 @@ def checked(name: str, settings: Settings) -> Settings:
         header = getattr(settings, key)
         if header is not None and not _HEADER.fullmatch(header):
             raise ValueError(f"{key} {header!r} is no name of a header")
+    if settings.secret and settings.token and settings.signature.lower() == settings.token_header.lower():
+        raise ValueError(f"signature and token_header are both {settings.signature!r}; no call can satisfy both")
     if settings.id is not None:
         _pointer("id", settings.id)
     return msgspec.structs.replace(settings, path=path)

@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import structs
+from msgspec import Meta, structs
 
 from streamer.policy import backoff
 from streamer.policy.transport import is_loopback
@@ -25,13 +25,30 @@ from streamer.upstream import Ending, Response, Resume
 
 HISTORY = 7 * 86_400_000  # ms; the least that the streams keep, some keep 31 days
 REWIND = 10_000  # ms that a resume reaches back further than it must: their clock is not ours
+# ms by which the times of an id are set back. The server writes the time of the last event and 1 ms more, its log is
+# not in order of time (by 60 ms, as recorded), and busy streams have several events in one ms: what stands after the
+# last event with the same time or an earlier one would be skipped.
+SET_BACK = 5_000
+ID_TRIED = (
+    3_600_000  # ms for which an id is tried; after that a time says it, lest one that is refused ends it for good
+)
 CURSOR_LIMIT = 16_000  # characters; one topic takes 80, a stream has two
 STREAM_LIMIT = 30  # names; they go into one URL
 
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CONTACT = re.compile(r"https?://[^\s/@]+\.[^\s@]+|(?:mailto:)?[^\s@]+@[^\s@]+\.[^\s@]+")
 
-_decode_cursor = msgspec.json.Decoder(list[dict[str, Any]]).decode
+
+class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where one part of one topic goes on: at a time (ms since the epoch), or at a number of its log."""
+
+    topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,249}\Z")]  # Kafka's rule
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    timestamp: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    offset: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+
+
+_decode_cursor = msgspec.json.Decoder(list[_Row]).decode
 
 
 def checked_streams(streams: Sequence[str]) -> tuple[str, ...]:
@@ -97,9 +114,11 @@ def place(
 ) -> tuple[str | None, int | None, int | None]:
     """Where to begin.
 
-    The id that came last says it best, and is given back as it was. Where it does not speak of just these streams,
-    for others were followed when it came, or where none has come yet, a time does: to say both would be of no use,
-    for a time is heeded only where no id is given.
+    The id that came last says it best. It is not given back as it was, which would lose events without a word: its
+    times are set back by `SET_BACK`, and a topic of which it says "from now on", for nothing of it had come, goes on
+    at what is safe. What is repeated by that has ids that we know. A time says it for all topics where the id does not
+    speak of just these streams, for others were followed when it came; where none has come yet; and where the id has
+    not served for `ID_TRIED`. To say both would be of no use: a time is heeded only where no id is given.
 
     Returns:
         The id, the time to ask for, and since when, by either, the answer repeats the past.
@@ -107,14 +126,20 @@ def place(
     if resume is None:
         return None, since, None if since is None else max(since, now_ms - HISTORY)
     start = max(resume.received - REWIND, now_ms - HISTORY)
-    if resume.cursor is not None and _speaks_of(resume.cursor, streams):
-        return resume.cursor, None, start
-    return None, start, start
+    rows = [] if resume.cursor is None else [_safe(row, start) for row in _rows(resume.cursor, streams)]
+    rows = [_not_before(row, now_ms - HISTORY) for row in rows]
+    if rows and resume.received >= now_ms - ID_TRIED:
+        return msgspec.json.encode(rows).decode(), None, start
+    return None, min([start, *(row.timestamp for row in rows if row.timestamp is not None)]), start
 
 
 def refusal(response: Response) -> Ending:
     """What an answer other than 200 means."""
     ending, hint = answers.refusal(response), ""
+    if response.status == 400 or (response.status == 404 and b"stream" not in response.body.lower()):
+        # It is the id that is not taken, or a proxy that answers; a stream that is none is named as such.
+        hint = f"; after {ID_TRIED // 60_000} min it goes on by time, not by the last id"
+        ending = structs.replace(ending, cause=backoff.HTTP)
     if response.status == 429 and "concurrent connection" in ending.detail.lower():
         return structs.replace(ending, cause=backoff.CONNECTION_LIMIT)  # our last one may not be forgotten yet
     if response.status == 403:
@@ -122,14 +147,28 @@ def refusal(response: Response) -> Ending:
     return structs.replace(ending, detail=ending.detail + hint)
 
 
-def _speaks_of(cursor: str, streams: Sequence[str]) -> bool:
-    """Whether an id is one, with topics of each of the streams and of no others."""
+def _rows(cursor: str, streams: Sequence[str]) -> list[_Row]:
+    """Those of an id; none where it is none, or not of topics of each of the streams and of no others."""
     if len(cursor) > CURSOR_LIMIT:
-        return False
+        return []
     try:
-        topics = [row.get("topic") for row in _decode_cursor(cursor)]
+        rows = _decode_cursor(cursor)
     except UNREADABLE:
-        return False
+        return []
     # A topic is `<data centre>.<stream>`, the stream with or without its first word.
-    own = [[topic for topic in topics if str(topic).endswith(f".{name}")] for name in streams]
-    return all(own) and {*topics} == {topic for found in own for topic in found}
+    topics = {row.topic for row in rows}
+    own = [{topic for topic in topics if topic.endswith(f".{name}")} for name in streams]
+    return rows if all(own) and topics == set().union(*own) else []
+
+
+def _safe(row: _Row, start: int) -> _Row:
+    """Where to go on with a topic: a number of its log, from 0 on, is exact; one below means "from now on"."""
+    if row.offset is not None and row.offset >= 0:
+        return row
+    at_ms = start if row.offset is not None or row.timestamp is None else row.timestamp - SET_BACK
+    return _Row(row.topic, row.partition, at_ms)
+
+
+def _not_before(row: _Row, first_ms: int) -> _Row:
+    """The same, with no time older than what is kept; ids that are too old have been refused."""
+    return row if row.timestamp is None else structs.replace(row, timestamp=max(row.timestamp, first_ms))

@@ -40,7 +40,7 @@ class Shelf:
 
     Args:
         edited: share of entries after which an earlier one is changed.
-        edits: ids of the items of changed entries.
+        edits: ids of the items of changed entries, without the number that each change after the first adds.
         twice, swaps: how many answers show an entry twice, or two in each other's place.
     """
 

@@ -70,7 +70,7 @@ class WikimediaFeed:
             self._canary_ms = now_ms
             self.canaries += len(self.streams)
             self.recorder.put(
-                Line(msgspec.json.encode(self.edits.canary(now_ms, stream)), "", About(stream, now_ms))
+                Line(msgspec.json.encode(self.edits.canary(now_ms, stream)), "", self._about(stream, now_ms))
                 for stream in self.streams
             )
         return number
@@ -89,9 +89,14 @@ class WikimediaFeed:
         for stream, event in told:
             if stream in self.streams:
                 self.ledger.posted(event["meta"]["id"], at_ms)
-                self.recorder.put([Line(msgspec.json.encode(event), event["meta"]["id"], About(stream, at_ms))])
+                about = self._about(stream, at_ms)
+                self.recorder.put([Line(msgspec.json.encode(event), event["meta"]["id"], about)])
         id_: str = change["meta"]["id"]
         return id_
+
+    def _about(self, stream: str, at_ms: int) -> About:
+        """What the line that is written next is."""
+        return About(stream, at_ms, self.recorder.history.end)
 
 
 class SimulatedWikimedia:

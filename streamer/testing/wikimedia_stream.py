@@ -2,12 +2,12 @@
 """`/v2/stream/<names>`: who gets which streams, from where on, and who gets which refusal.
 
 https://wikitech.wikimedia.org/wiki/Event_Platform/EventStreams_HTTP_Service; the words of refusals are those of
-https://gerrit.wikimedia.org/g/mediawiki/services/eventstreams.
+https://gerrit.wikimedia.org/g/mediawiki/services/eventstreams, ids those of https://github.com/wikimedia/KafkaSSE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ from streamer.testing.problems import Problem
 from streamer.testing.terms import Terms
 
 STREAM = "stream"  # all connections count together
+LATEST = -1  # offset: from now on
+SCAN = 1024 * 1024  # bytes of the log that are looked at in one go
 QUIET_STREAMS = ("revision-create", "page-move", "page-undelete", "page-links-change", "user-blocks-change")
 ON_DEMAND = {
     400: "Bad Request",
@@ -38,10 +40,29 @@ ON_DEMAND = {
 
 
 class About(NamedTuple):
-    """What a line is: an event of a stream, at a time in ms since the epoch."""
+    """What a line is.
+
+    Args:
+        stream: of which it is an event.
+        at_ms: when that happened, ms since the epoch.
+        offset: its place in the log; one number counts for all streams.
+    """
 
     stream: str
     at_ms: int
+    offset: int
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A topic in an id: where to go on with it, by time (ms since the epoch) or by place."""
+
+    topic: str
+    partition: int
+    timestamp: int | None = None
+    offset: int | None = None
+
+
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
 def refused(status: int, title: str, detail: str = "", kind: str = "") -> Problem:
@@ -67,35 +88,35 @@ def error_event(fault: Close) -> bytes:
 
 @attrs.define(eq=False)
 class Choice:
-    """What one client gets: its streams, from where it wants them, each event with an id for all of them.
+    """What one client gets: its streams, each from its own place on, each event with an id for all of them.
 
     Args:
         streams: their names.
-        wanted: of each stream, the time before which nothing is to be sent, until the first event after it.
+        offsets: of those that are followed, the place in the log of the first event to send, or `LATEST`.
+        now_on: the place that `LATEST` means.
     """
 
     streams: Sequence[str]
-    wanted: dict[str, int] = attrs.field(factory=dict)
+    offsets: dict[str, int]
+    now_on: int
     _reached: dict[str, int] = attrs.field(factory=dict)
 
     def __call__(self, line: Line) -> Line | None:
         """The line as this client gets it."""
         about: About = line.about
-        if about.stream not in self.streams:
+        offset = self.offsets.get(about.stream)
+        if offset is None or about.offset < (self.now_on if offset == LATEST else offset):
             return None
-        if about.at_ms < self.wanted.get(about.stream, 0):
-            return None
-        self.wanted.pop(about.stream, None)  # the log has its own order, from here on everything comes
         self._reached[about.stream] = about.at_ms
         return Line(b"event: message\nid: %b\ndata: %b" % (self._id(), line.data), line.id, about)
 
     def _id(self) -> bytes:
-        rows: list[dict[str, Any]] = []
+        """Times are 1 ms after the last event of a stream, as if all others had later ones."""
+        rows = []
         for stream in self.streams:
-            at_ms = self._reached.get(stream)
-            here: dict[str, Any] = {"offset": -1} if at_ms is None else {"timestamp": at_ms}
-            rows.append({"topic": f"eqiad.mediawiki.{stream}", "partition": 0, **here})
-            rows.append({"topic": f"codfw.mediawiki.{stream}", "partition": 0, "offset": -1})
+            at_ms, offset = self._reached.get(stream), self.offsets.get(stream, LATEST)
+            here = {"offset": offset} if at_ms is None else {"timestamp": at_ms + 1}
+            rows += [Row(_topic(stream), 0, **here), Row(f"codfw.mediawiki.{stream}", 0, offset=LATEST)]
         return msgspec.json.encode(rows)
 
 
@@ -185,27 +206,46 @@ def _terms(history: History, names: Sequence[str], request: Request) -> Terms:
     Raises:
         ValueError: `since` is no time.
     """
-    choice = Choice(names)
-    choice.wanted = _assignments(request.getHeader("last-event-id"), names)
+    rows = _assignments(request.getHeader("last-event-id"), names)
     since: list[bytes] = (request.args or {}).get(b"since", [])
-    if not choice.wanted and since:
-        choice.wanted = dict.fromkeys(names, _since(since[-1].decode("utf-8", "replace")))
-    cursor = history.since(min(choice.wanted.values())) if choice.wanted else history.end
-    return Terms(stream=STREAM, cursor=cursor, choose=choice, framed=framed)
+    if not rows:
+        at_ms = _since(since[-1].decode("utf-8", "replace")) if since else None
+        offset = LATEST if at_ms is None else None
+        rows = {name: Row(_topic(name), 0, at_ms, offset) for name in names}
+    times = {name: row.timestamp for name, row in rows.items() if row.offset is None and row.timestamp is not None}
+    offsets = {name: LATEST if row.offset is None or row.offset < 0 else row.offset for name, row in rows.items()}
+    offsets |= _offsets(history, times)
+    cursor = min(history.end if offset == LATEST else offset for offset in offsets.values())
+    return Terms(stream=STREAM, cursor=cursor, choose=Choice(names, offsets, history.end), framed=framed)
 
 
-def _assignments(last_id: str | None, names: Sequence[str]) -> dict[str, int]:
-    """The times in an id, by stream; none where it is no id."""
+def _assignments(last_id: str | None, names: Sequence[str]) -> dict[str, Row]:
+    """Where an id goes on with each stream; nothing where it is none. All is in the one data centre."""
     try:
-        rows: list[Mapping[str, Any]] = msgspec.json.decode(last_id or "[]", type=list[dict[str, Any]])
+        rows = _decode_rows(last_id or "[]")
     except msgspec.DecodeError:
         return {}
+    return {name: row for row in rows for name in names if row.topic == _topic(name)}
+
+
+def _offsets(history: History, times: dict[str, int]) -> dict[str, int]:
+    """Of each stream the place of the first event of this time or a later one; `LATEST` where there is none.
+
+    What comes after that place comes whatever its time is; what stands before it never does.
+    """
     found: dict[str, int] = {}
-    for row in rows:
-        stream, at_ms = str(row.get("topic")).partition("mediawiki.")[2], row.get("timestamp")
-        if stream in names and isinstance(at_ms, int):
-            found[stream] = at_ms
-    return found
+    cursor = history.since(min(times.values())) if times else history.end
+    while cursor < history.end and len(found) < len(times):
+        lines, cursor = history.read(cursor, SCAN)
+        for line in lines:
+            about: About = line.about
+            if about.stream in times and about.at_ms >= times[about.stream]:
+                found.setdefault(about.stream, about.offset)
+    return {**dict.fromkeys(times, LATEST), **found}
+
+
+def _topic(stream: str) -> str:
+    return f"eqiad.mediawiki.{stream}"
 
 
 def _since(written: str) -> int:

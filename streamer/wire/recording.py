@@ -8,7 +8,7 @@ The first line is a header, each other one an item:
 
 `received` is in ms since the epoch; `cursor`, `partition` and `content_type` are there where they are not the default.
 The body is text where the bytes are UTF-8, else it is `base64`; either way the same bytes come back. Keys that are
-not known are passed over. A header further down is that of a recording put behind this one, and is passed over, too.
+not known are passed over. A header further down is that of a recording put behind this one: its sources are added.
 """
 
 from __future__ import annotations
@@ -93,7 +93,14 @@ class CutOff(msgspec.Struct, frozen=True):
         return f"it breaks off {place}: whoever recorded it was interrupted"
 
 
-Entry = Recorded | Damaged | CutOff
+class Joined(msgspec.Struct, frozen=True):
+    """Here begins a recording that was put behind the first one; `sources` are what its header names."""
+
+    number: int
+    sources: dict[str, str]
+
+
+Entry = Recorded | Damaged | CutOff | Joined
 
 
 class _Format(msgspec.Struct):
@@ -163,8 +170,8 @@ def header_of(line: bytes) -> Header:
         form = msgspec.json.decode(line, type=_Format)
         if form.streamer == "recording" and form.version != VERSION:
             raise DecodeError(
-                f"is a recording of version {form.version}, and this Streamer reads version {VERSION}; "
-                "play it with the one that recorded it, or a later one"
+                f"is a recording of version {form.version}, and this Streamer reads version {VERSION}: "
+                "play it with the Streamer that recorded it, or with a later one"
             )
         header = msgspec.json.decode(line, type=Header)
         if header.streamer == "recording":
@@ -174,8 +181,8 @@ def header_of(line: bytes) -> Header:
     raise DecodeError("is no recording: its first line is not a recording's header")
 
 
-def item_of(line: bytes) -> Item | None:
-    """Read a line; None for another header.
+def item_of(line: bytes) -> Item | Header:
+    """Read a line, which may be another header.
 
     Raises:
         DecodeError: it is no item; the text is a clause about the line.
@@ -186,9 +193,10 @@ def item_of(line: bytes) -> Item | None:
             raise DecodeError("holds not one body")
         body = found.body.encode() if found.body is not None else _bytes(found.base64 or "")
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        if _is_header(line):
-            return None
-        raise DecodeError(f"is no item: {error}") from None
+        try:
+            return header_of(line)
+        except DecodeError:
+            raise DecodeError(f"is no item: {error}") from None
     return Item(
         source=found.source,
         kind=found.kind,
@@ -206,14 +214,6 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DecodeError("has a body that is not base64") from None
-
-
-def _is_header(line: bytes) -> bool:
-    try:
-        header_of(line)
-    except DecodeError:
-        return False
-    return True
 
 
 def again(item: Item, round_: int) -> Item:

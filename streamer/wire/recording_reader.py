@@ -6,7 +6,7 @@ from __future__ import annotations
 import attrs
 
 from streamer.errors import DecodeError
-from streamer.wire.recording import LINE_LIMIT, CutOff, Damaged, Entry, Header, Recorded, header_of, item_of
+from streamer.wire.recording import LINE_LIMIT, CutOff, Damaged, Entry, Header, Joined, Recorded, header_of, item_of
 
 
 @attrs.define
@@ -61,10 +61,9 @@ class Reader:
             return []
         self.number += 1
         try:  # an editor may have left out the last line's end
-            item = item_of(rest)
+            return [self._entry(rest)]
         except DecodeError:
             return [CutOff(self.number)]
-        return [] if item is None else [Recorded(self.number, item)]
 
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
@@ -83,7 +82,10 @@ class Reader:
         if not line.strip():
             return None
         try:
-            item = item_of(line)
+            return self._entry(line)
         except DecodeError as error:
             return Damaged(self.number, str(error))
-        return None if item is None else Recorded(self.number, item)
+
+    def _entry(self, line: bytes) -> Entry:
+        found = item_of(line)
+        return Joined(self.number, found.sources) if isinstance(found, Header) else Recorded(self.number, found)

@@ -151,7 +151,7 @@ class ReferenceTests(SynchronousTestCase):
         "github": {"token", "predicates"},
         "blog": {"base_url"},
         "deploys": {"secret"},
-        "yesterday": set(),
+        "yesterday": {"speed"},
     }
 
     def examples(self) -> Settings:

@@ -103,6 +103,20 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(b'{"data":[]}', self.successResultOf(result).body)
         self.assertTrue(asked.wire.aborted)
 
+    def test_repeated_headers(self) -> None:
+        """The lines of a list are one list; of what stands once the last line counts."""
+        asked = Asked()
+        result = asked.fetch()
+        asked.say(
+            OK + b"Link: <https://hub.example/>; rel=hub\r\nLink: </f>; rel=self\r\nCache-Control: a\r\n"
+            b"cache-control: b\r\nETag: 1\r\nETag: 2\r\nLocation: /a\r\nLocation: /b\r\nX-Poll-Interval: 6\r\n"
+            b"X-Poll-Interval: 7\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+        )
+        headers = self.successResultOf(result).headers
+        self.assertEqual("<https://hub.example/>; rel=hub, </f>; rel=self", headers["link"])
+        self.assertEqual(("a, b", "2", "/b"), (headers["cache-control"], headers["etag"], headers["location"]))
+        self.assertEqual(("7", "b=2"), (headers["x-poll-interval"], headers["set-cookie"]))
+
     def test_nothing_left(self) -> None:
         """A request that is not answered in time leaves no timer behind."""
         asked = Asked()

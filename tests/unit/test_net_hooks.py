@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.asks import Hook, Listen, Posted, Reply, Taken
+from streamer.errors import MessageRefused
 from streamer.net import hook_site, hooks
 from streamer.net.client import Opened
 from streamer.net.failures import Over
@@ -47,12 +48,13 @@ class Bus:
     unwilling: str = ""
     held: list[Deferred[None]] | None = None
     away: int = 0  # callers that were sent away
+    taken: int = 0
 
     def sent_away(self) -> None:
         """See `stream.Taker`."""
         self.away += 1
 
-    def settled(self) -> Deferred[None]:
+    def settled(self, since: int) -> Deferred[None]:
         """See `stream.Taker`."""
         if self.held is None:
             return succeed(None)
@@ -166,6 +168,23 @@ class HooksTests(SynchronousTestCase):
         self.assertEqual(0, self.hooks.waiting)
         self.assertEqual(202, self.code(caller, held=1))
         caller.hang_up()
+
+    def test_what_the_bus_refuses(self) -> None:
+        """It is never called taken: the caller is told why, or to come again where nothing is taken at all."""
+        self.bus.held = []
+        self.read()
+        for unwilling, status in (("", 422), ("the disk is full", 503)):
+            caller = Caller(self.hooks)
+            caller.call("/hooks/birds", b"1")
+            self.bus.unwilling = unwilling
+            self.bus.held.pop().errback(MessageRefused("its message id\nhas 309 bytes"))
+            said = caller.said()
+            assert said is not None
+            self.assertEqual(status, said.status)
+            if status == 422:
+                self.assertEqual(b"this can never be taken: its message id has 309 bytes\n", said.body)
+            caller.hang_up()
+        self.assertEqual(0, self.hooks.waiting)
 
     def code(self, caller: Caller, held: int) -> int | None:
         """The answer to another call on the same connection, once the bus has it."""

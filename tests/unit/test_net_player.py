@@ -334,8 +334,50 @@ class FlowTests(Cases):
         ):
             (self.folder / "x").write_bytes(content)
             self.assertIn(why, self.refused(self.folder / "x"))
+        self.assertTrue(self.refused(self.folder / "x").endswith("or with a later one"))
         path = write(self.folder / "y.jsonl", [])
         self.assertIn(f"the recording {path} holds nothing of that", self.refused(path, choose=self.nothing))
+
+
+class SourcesTests(Cases):
+    """Recordings of several sources, also such as were put one behind the other."""
+
+    CATS = Header.of({"cats": "jetstream"}, "").line()
+    JOINED = (item(1), CATS, item(2, source="cats"), item(3), item(4, source="cats"))
+
+    def test_all(self) -> None:
+        """Where nobody chooses all is played, also what no header names."""
+        body = self.play([*self.JOINED, item(5, source="fish")], speed=None)
+        self.turns()
+        self.assertEqual((["1", "2", "3", "4", "5"], backoff.FINISHED), (body.ids, body.cause))
+
+    def test_one_that_a_later_header_names(self) -> None:
+        """It is played; in every round, and after a restart behind the first header."""
+        lines: Any = self.JOINED
+        body = self.play(lines, speed=None, choose=lambda sources: ("cats",))
+        self.turns()
+        self.assertEqual((["2", "4"], backoff.FINISHED), (body.ids, body.cause))
+        place = body.place
+        body = self.play(lines, speed=None, skip=place.number, check=place.check, choose=lambda sources: ("cats",))
+        self.turns()
+        self.assertEqual(([], backoff.FINISHED), (body.ids, body.cause))
+        body = self.play(lines, rate=10, loop=True, choose=lambda sources: ("cats",))
+        self.run_(0.36)
+        self.assertEqual(["2", "4", "2~2", "4~2"], body.ids)
+
+    def test_one_that_is_not_there(self) -> None:
+        """That is said at the end, with those that are there; what else was chosen is played."""
+        body = self.play(self.JOINED, speed=None, choose=lambda sources: ("birds", "fish"))
+        self.turns()
+        self.assertEqual((["1", "3"], backoff.REFUSED), (body.ids, body.cause))
+        self.assertIn("holds no source 'fish'; it holds birds, cats", str(body.lost[0].value))
+
+    def test_what_is_passed_over(self) -> None:
+        """It is counted, and told with the end."""
+        body = self.play(self.JOINED, speed=None, choose=lambda sources: tuple(sources))
+        self.turns()
+        self.assertEqual(["1", "3"], body.ids)
+        self.assertIn("2 items; 2 items of other sources were passed over (cats)", str(body.lost[0].value))
 
 
 class PlaceTests(Cases):

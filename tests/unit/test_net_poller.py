@@ -205,6 +205,24 @@ class OpenTests(Cases):
         self.failureResultOf(self.open(steps), ConnectionRefusedError)
         self.assertEqual(["polls"], self.closed)
 
+    def test_refused_and_caught(self) -> None:
+        """What the steps are told of it they may make good by another request."""
+
+        def steps() -> Polling:
+            try:
+                yield asking("/a")
+            except ConnectionRefusedError:
+                self.network.refuses = None
+            yield asking("/b")
+            yield Page((b"found",))
+            return ENOUGH
+
+        self.network.refuses = ConnectionRefusedError("refused")
+        opening = self.open(steps)
+        self.advance(APART)
+        self.assertEqual([b"/b"], self.site.asked)
+        self.successResultOf(opening).abort()
+
     def test_silence(self) -> None:
         """An answer that does not come is given up by the client's time-out."""
 

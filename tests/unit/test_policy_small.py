@@ -49,6 +49,14 @@ class RecentTests(SynchronousTestCase):
         recent = Recent(limit=2)
         self.assertEqual([False, False, True, False, False], [recent.seen(id_) for id_ in "abaca"])
 
+    def test_forget(self) -> None:
+        """What is forgotten is new again; what never came can be forgotten, too."""
+        recent = Recent()
+        recent.seen("a")
+        recent.forget("a")
+        recent.forget("b")
+        self.assertEqual((False, True), (recent.seen("a"), recent.seen("a")))
+
     @given(st.lists(st.sampled_from("abcdef")), st.integers(1, 4))
     def test_model(self, ids: list[str], limit: int) -> None:
         """It answers as a list of the last distinct ids would."""

@@ -203,6 +203,47 @@ class AnsweredTests(SynchronousTestCase):
         self.assertEqual(Reply(status=404), reply)
         asked(made, NOW + AFTER_REFUSAL)
 
+    def test_what_is_ours_alone_is_not_repeated(self) -> None:
+        """Hubs quote what they refuse: callback, secret and the queries of feed and topic are struck out."""
+        feed, topic = f"{FEED}?key=feed%20token&n=1", "https://example.org/self.xml?a=TopicToken&b=2"
+        made = subscription(feed)
+        made.discovered([HUB], topic, NOW)
+        request = asked(made)
+        said = (request.body or b"").decode()
+        for text in (
+            said,
+            said.lower(),
+            "x" * 900 + " " * 300 + said,
+            f"<p>no {made.kept.path}, {made.kept.secret} {feed} {topic.replace('&', '&amp;')} feed token",
+        ):
+            made.answered(Response(status=400, received=NOW, body=f"no: {text}".encode()), NOW)
+            self.assertIn("no: ", made.said)
+            for word in (made.kept.path, made.kept.secret, "token"):
+                self.assertNotIn(word.lower(), made.said.lower())
+            made.failed(text)
+            self.assertNotIn(made.kept.path, made.said)
+        made.called(get(mode="denied", topic=topic, reason=f"{made.kept.path} is no good"))
+        self.assertEqual("the hub denied the subscription: … is no good", made.said)
+        odd = subscription()
+        odd.discovered([HUB], "http://[self?a=TopicToken", NOW)
+        asked(odd)
+        odd.answered(Response(status=400, received=NOW, body=b"no TopicToken"), NOW)
+        self.assertEqual("the hub answered 400: no …", odd.said)
+        made.discovered(["http://hub.example/?token=x"], None, NOW)
+        self.assertEqual("none of the feed's hubs can be used: http://hub.example/", made.said)
+
+    def test_a_hub_that_never_verifies(self) -> None:
+        """When it is asked again and has not called back, the operator is told, until it does."""
+        made = self.made()
+        made.answered(answer(202), NOW)
+        self.assertEqual("", made.said)
+        asked(made, NOW + 300)
+        made.answered(answer(202), NOW + 301)
+        self.assertIn("never calls back; can it reach https://us.example.org/hooks", made.said)
+        self.assertNotIn(PATH, made.said)
+        made.called(get(NOW + 302, mode="subscribe", topic=FEED, challenge="c", lease_seconds="1000"))
+        self.assertEqual("", made.said)
+
     def test_overloaded(self) -> None:
         """`Retry-After` is kept to, where it is later."""
         made = self.made()

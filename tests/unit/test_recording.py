@@ -19,7 +19,7 @@ from streamer.message import Item
 from streamer.net.recording_file import CHUNK, RecordingFile, RecordingUnusable
 from streamer.wire import packing, recording
 from streamer.wire.packing import packer_of, unpacker_of
-from streamer.wire.recording import CutOff, Damaged, Entry, Header, Place, Recorded, line_of
+from streamer.wire.recording import CutOff, Damaged, Entry, Header, Joined, Place, Recorded, line_of
 from streamer.wire.recording_reader import Reader
 
 HEADER = Header.of({"birds": "x-filtered"}, "2026-11-21T04:00:00.000Z")
@@ -138,7 +138,9 @@ class HeaderTests(SynchronousTestCase):
     def test_put_together(self) -> None:
         """Recordings put one after the other are one."""
         entries = read(Reader(), HEADER.line(), line_of(item(1)), HEADER.line(), line_of(item(2)))
-        self.assertEqual([Recorded(1, item(1)), Recorded(3, item(2))], entries)
+        self.assertEqual([Recorded(1, item(1)), Joined(2, HEADER.sources), Recorded(3, item(2))], entries)
+        entries = read(Reader(), HEADER.line(), HEADER.line().rstrip())
+        self.assertEqual([Joined(1, HEADER.sources)], entries)
 
 
 class DamageTests(SynchronousTestCase):

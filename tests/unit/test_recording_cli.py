@@ -593,6 +593,20 @@ class ReplayTests(Cases):
         self.assertEqual(1, result.exit_code)
         self.assertIn("holds no source 'cats'; it holds birds, fish", result.stderr)
 
+    def test_joined(self) -> None:
+        """Recordings put one behind the other are replayed whole; what was not asked for is counted."""
+        cats = Header.of({"cats": "jetstream"}, "").line()
+        lines = [item(1), cats, item(2, source="cats"), item(3, source="fish"), item(4)]
+        self.assertEqual(0, self.replay("--speed", "full", lines=lines).exit_code)
+        self.assertEqual(["1", "2", "3", "4"], [one.id for one in self.got])
+        self.assertIn("The configuration names no source 'cats'", self.text)
+        self.assertNotIn("passed over", self.text)
+        self.got, self.said = [], []
+        self.bus = Lasting(self.clock, Metrics())
+        self.assertEqual(0, self.replay("--speed", "full", "--source", "cats").exit_code)
+        self.assertEqual(["2"], [one.id for one in self.got])
+        self.assertIn("3 items of other sources were passed over (birds, fish).", self.text)
+
     def test_other_type(self) -> None:
         """A source that is of another type than what was recorded is told."""
         self.config.write_text(self.config.read_text().replace("x-filtered", "x-sample"))

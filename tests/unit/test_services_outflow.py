@@ -127,6 +127,28 @@ class OutflowTests(SynchronousTestCase):
         self.assertEqual(Resume(received=1), self.outflow.under_way.reached)
         self.assertTrue(self.outflow.empty)
 
+    def test_refused_by_way_of_the_disk(self) -> None:
+        """Who waits for what the bus refuses once it comes from the disk is told so, and its id is forgotten."""
+        outflow, forgotten = self.with_disk(spool_at(folder(self) / "birds.spool")), list[str]()
+        outflow.forget = forgotten.append
+        self.bus.ready = False
+        self.put(1)
+        self.clock.advance(1)
+        since = outflow.number
+        self.put(2)
+        waiting = outflow.settling.wait(outflow.number, since)
+        self.clock.advance(1)
+        self.bus.ready = True
+        self.clock.advance(POLL)
+        self.assertEqual(["1", "2"], self.bus.published)
+        self.bus.confirm(1)
+        self.assertNoResult(waiting)
+        self.bus.held.pop()[1].errback(MessageRefused("too long"))
+        self.failureResultOf(waiting, MessageRefused)
+        self.assertEqual(["2"], forgotten)
+        self.clock.advance(POLL)
+        self.successResultOf(Deferred.fromCoroutine(outflow.close(1)))
+
     def test_bus_stopped(self) -> None:
         """What the bus did not take stays before the mark."""
         self.put(1)

@@ -139,6 +139,8 @@ class ProblemTests(SynchronousTestCase):
         self.assertIn(
             "x.toml:3:2: streamer.shed: no source makes items of kind 'delet' (did you mean 'delete'?)", problem
         )
+        hook = '[sources.x]\ntype = "webhook"\nopen = true\nkind = "deploy"\n'
+        self.assertEqual(("deploy",), loads('[streamer]\nshed = ["deploy"]\n' + hook).streamer.shed)
         (problem,) = self.problems('[streamer]\nshed = ["gap"]\n' + SOURCE)
         self.assertIn("(known are delete, post)", problem)
 
@@ -210,6 +212,22 @@ class ProblemTests(SynchronousTestCase):
         """No rules at all, and none of ours, are two things."""
         for more, found in (("", None), ("[sources.birds.predicates]", None), ("predicates = { rules = [] }", ())):
             self.assertEqual(found, loads(SOURCE + more).sources["birds"].source.predicates.rules)
+
+    def test_one_port_twice(self) -> None:
+        """What one process listens on for two purposes is said, in whatever way it is written."""
+        for text, place, key, other in (
+            ('[streamer]\nadmin = "tcp:8184"', "1:2", "streamer.hooks", "streamer.admin"),
+            ('[streamer]\nhooks = "tcp:8181:interface=127.0.0.1"', "2:1", "streamer.hooks", "streamer.admin"),
+            ('[relay]\nadmin = "tcp:port=8080:interface=127.0.0.1"', "2:1", "relay.admin", "relay.listen"),
+        ):
+            (problem,) = self.problems(text + "\n")
+            self.assertRegex(problem, f"^x.toml:{place}: {key}: '.*' is where {other} listens")
+        for text in (
+            '[streamer]\nhooks = "tcp:8080"',
+            '[streamer]\nadmin = "tcp:1:interface=127.0.0.1"\nhooks = "tcp:1:interface=127.0.0.2"',
+            '[relay]\nadmin = "tcp:0"\nlisten = "tcp:0"',
+        ):
+            loads(text + "\n")
 
     def test_endpoint(self) -> None:
         """A listening address is checked without listening."""

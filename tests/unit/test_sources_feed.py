@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -136,7 +137,7 @@ class FollowTests(Cases):
         made = self.started(rate=1.0, edited=0.5, seconds=60)
         updates = [item.id for item in made.items if "#" in item.id]
         self.assertGreater(len(updates), 10)
-        self.assertEqual(set(), set(updates) - set(made.x.shelf.edits))
+        self.assertEqual(set(), {re.sub(r"\.\d+$", "", one) for one in updates} - set(made.x.shelf.edits))
 
     def test_too_many_at_once(self) -> None:
         """Where a whole page is new there may have been more: the time between the two polls is a gap."""

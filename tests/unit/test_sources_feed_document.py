@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from streamer.sources.feed_document import NoFeed, local_name, root_of
-from streamer.sources.feed_entries import read
+from streamer.sources.feed_entries import PAGE_LIMIT, read
 
 URL = "https://site.example/feed.xml"
 FEED = "<rss><channel><title>{}</title></channel></rss>"
@@ -97,6 +97,12 @@ class RefusalTests(SynchronousTestCase):
         self.assertIn("declares entities", self.refused(hidden))
         self.assertIn("declares entities", self.refused("""<!DOCTYPE rss PUBLIC ">" [<!ENTITY x "y">]><rss/>"""))
 
+    def test_hidden_entities(self) -> None:
+        """Neither does a comment hide them that ends elsewhere than it seems to, nor one that seems to open CDATA."""
+        body = """<!DOCTYPE r [<!ENTITY a "Z">]><rss><channel><item><enclosure url="http://h/&a;"/></item></channel></rss>"""
+        for before in ("<!--> <a/> -->", "<!---> <a/> -->", "<!-- <![CDATA[ -->", "<!--> <a/> --><!-- <![CDATA[ -->"):
+            self.assertIn("declares entities", self.refused(before + body), before)
+
     def test_talk_of_entities(self) -> None:
         """An entry about them is read."""
         body = FEED.format("<![CDATA[<!DOCTYPE x [<!ENTITY y 'z'>]>]]>").encode()
@@ -111,6 +117,9 @@ class RefusalTests(SynchronousTestCase):
         )
         said = self.refused(page)
         self.assertIn("it names https://site.example/a and https://site.example/b.xml", said)
+        page = "<html><link rel=alternate type='application/rss+xml' href='/f?token=SECRET'></html>"
+        self.assertIn("https://site.example/f?…", self.refused(page))
+        self.assertNotIn("SECRET", self.refused(page))
         for other in ("<html></html>", "<HTML><BODY>", "<!doctype html>x", "<head><title>x"):
             self.assertIn("web page, not a feed", self.refused(other))
 
@@ -120,6 +129,8 @@ class RefusalTests(SynchronousTestCase):
         self.assertIn("empty", self.refused(" \n"))
         self.assertIn("no XML", self.refused('{"version": "https://jsonfeed.org/version/1"}'))
         self.assertIn("no XML", self.refused("<"))
+        said = self.refused("KEY=secret", "text/plain")
+        self.assertEqual("the answer is no XML: 10 bytes of the type 'text/plain'", said)
         self.assertIn("its root is <opml>", self.refused("<opml/>"))
 
 
@@ -153,8 +164,24 @@ class HostileTests(SynchronousTestCase):
                 except NoFeed:
                     pass
                 else:
-                    self.assertLessEqual(len(found.entries), 200)
+                    self.assertLessEqual(len(found.entries), PAGE_LIMIT)
                 self.assertLess(time.perf_counter() - began, 3.0, (before, what))
+
+    def test_time_of_a_whole_page(self) -> None:
+        """A page as long as pages may be is read in no time to speak of, whatever it nests."""
+        head, tail = "<rss><channel>", "</channel></rss>"
+        for name, body in (
+            ("title", head + "<item><title>" * 110 + "<b>x</b>" * 230_000 + "</title></item>" * 110 + tail),
+            ("base", head + '<item xml:base="a">' * 200 + "<link>x</link>" * 100_000),
+            ("links", head + ("<item>" + "<link>x</link>" * 500 + "</item>") * 200),
+            ("enclosures", head + "<item>" + '<enclosure url="e"/>' * 90_000),
+            ("ampersands", head + "&" * 1_900_000),
+            ("signs", head + "<&" * 900_000),
+            ("depth", head + "<a>" * 240 + "<item/>" * 270_000),
+        ):
+            began = time.process_time()
+            read(root_of(body.encode(), "", URL))
+            self.assertLess(time.process_time() - began, 1.0, name)  # 0.3 s where nothing else runs; was 15 s
 
     def test_names(self) -> None:
         """Elements and comments have the names they have."""

@@ -216,12 +216,31 @@ class DetailTests(SynchronousTestCase):
 
     def test_limits(self) -> None:
         """No more entries than a page has, no text without end."""
-        rows = "".join(f"<item><guid>{n}</guid></item>" for n in range(500))
-        self.assertEqual(PAGE_LIMIT, len(page(f"<rss><channel>{rows}</channel></rss>".encode()).entries))
+        rows = "".join(f"<item><guid>{n}</guid></item>" for n in range(1200))
+        found = page(f"<rss><channel>{rows}</channel></rss>".encode())
+        self.assertEqual((PAGE_LIMIT, 200), (len(found.entries), found.more))
         entry = item("<title>" + "t" * 9_000 + "</title><description>" + "d" * 500_000 + "</description>")
         self.assertEqual((2_000, 100_000), (len(entry.title.value), len(entry.summary.value)))
         entry = item("".join(f'<category>{n}</category><enclosure url="https://x.example/{n}"/>' for n in range(200)))
         self.assertEqual((30, 30), (len(entry.tags), len(entry.enclosures)))
+
+    def test_never_closed(self) -> None:
+        """Where an entry is never closed, those that follow are entries all the same, and no part of its text."""
+        rows = "".join(f"<item><guid>{n}</guid><description>{n}<br>" for n in range(3))
+        found = page(f"<rss><channel>{rows}</channel></rss>".encode()).entries
+        self.assertEqual(["0", "1", "2"], [entry.identity for entry in found])
+        self.assertEqual(["0<br>", "1<br>", "2<br>"], [entry.summary and entry.summary.value for entry in found])
+
+    def test_token(self) -> None:
+        """The query that a feed is asked for with is in no address of it, and its own address is no link."""
+        for link in ("#x", "", "?", "#", "?#", "//site.example/feed.xml"):
+            body = f"<rss><channel><link>{link}</link><item><title>x</title><link>{link}</link></item></channel></rss>"
+            found = read(root_of(body.encode(), "", URL + "?token=SECRET"))
+            self.assertNotIn("SECRET", repr(found), link)
+            expected = URL + "#x" if link == "#x" else None
+            self.assertEqual((expected, expected), (found.info.link, found.entries[0].link), link)
+        body = f'<feed xmlns="http://www.w3.org/2005/Atom"><link rel="self" href="{URL}"/></feed>'
+        self.assertEqual((("self", URL),), read(root_of(body.encode(), "", URL + "?token=SECRET")).links)
 
     def test_pace(self) -> None:
         """What the feed asks for; nonsense asks for nothing."""

@@ -12,10 +12,11 @@ from streamer.asks import Page, Polling, Posted, Reply, Wait
 from streamer.policy import backoff
 from streamer.sources import feed_address, feed_memory
 from streamer.sources.feed_polling import Polls, Terms
-from streamer.upstream import Ending, Mark, Missed, Request, Response
+from streamer.upstream import Ending, Mark, Missed, Request, Response, Warned
 
 URL = "https://feeds.example/atom.xml"
 TERMS = Terms(interval=60.0, interval_max=600.0, backlog=5, size_limit=10_000)
+LONG = Terms(interval=60.0, interval_max=600.0, backlog=5, size_limit=1_000_000)
 
 
 def rss(*guids: str, head: str = "") -> bytes:
@@ -34,7 +35,7 @@ class Cases(SynchronousTestCase):
     def begin(self, cursor: str | None = None, since: int | None = None, terms: Terms = TERMS) -> None:
         """Begin, perhaps where others stopped."""
         memory, known = feed_memory.begun(URL, cursor)
-        self.polls = Polls(terms, memory, known, since)
+        self.polls = Polls(terms, URL, memory, known, since)
         self.steps: Polling = self.polls.steps()
         self.now = 1000.0
         self.step: Any = next(self.steps)
@@ -162,6 +163,73 @@ class AnswerTests(Cases):
         self.ending(500)
         self.assertEqual(URL, self.polls.memory.url)
 
+    def moved(self) -> None:
+        """Begin with a place that is remembered."""
+        self.begin()
+        self.answer(301, location="https://cdn.example/new.xml")
+        self.page(200, rss("a"), etag="e")
+        self.begin(self.mark.cursor, 900_000)
+        self.assertEqual("https://cdn.example/new.xml", self.step.url)
+
+    def test_back(self) -> None:
+        """Where a remembered place fails in any way, the configured one is asked, for the whole page."""
+        for status, body in ((404, b""), (410, b""), (500, b""), (403, b""), (200, b"<html/>"), (302, b"")):
+            self.moved()
+            self.answer(status, body, location="http://u:p@cdn.example/")
+            self.assertEqual((URL, None), (self.step.url, self.step.headers.get("If-None-Match")), status)
+            self.assertEqual(1, len(self.page(200, rss("b", "a"))))
+            self.assertEqual(URL, self.step.url)
+            self.assertIn(f'"url":"{URL}"', self.mark.cursor)
+
+    def test_back_after_a_failure(self) -> None:
+        """The same where nobody answers there; and where it still leads there, that is what it failed with."""
+        self.moved()
+        self.step = self.steps.throw(OSError("no such host"))
+        self.assertEqual(URL, self.step.url)
+        self.assertEqual(1, len(self.page(200, rss("b", "a"))))
+        self.moved()
+        self.step = self.steps.throw(OSError("no such host"))
+        with self.assertRaisesRegex(OSError, "no such host"):
+            self.answer(301, location="https://cdn.example/new.xml")
+        self.begin()
+        with self.assertRaises(OSError):
+            self.steps.throw(OSError())
+
+    def test_back_in_vain(self) -> None:
+        """What both say ends it: gone only where both are; the ending names a host that is not the configured one."""
+        self.moved()
+        self.answer(410)
+        self.assertEqual(backoff.GONE, self.ending(410).cause)
+        self.moved()
+        self.answer(410)
+        self.assertEqual(backoff.HTTP, self.ending(500).cause)
+        self.moved()
+        self.answer(410)
+        ending = self.ending(301, location="https://cdn.example/new.xml")
+        self.assertEqual(backoff.GONE, ending.cause)
+        self.assertTrue(ending.detail.startswith("cdn.example, to where it moved: HTTP 410"), ending.detail)
+        self.moved()
+        self.assertEqual(backoff.RATE_LIMIT, self.ending(429).cause)
+
+    def test_no_token(self) -> None:
+        """An ending shows no query, whoever quotes it, and however."""
+        url = f"{URL}?token=SECRET%2F9&n=5"
+        polls = Polls(TERMS, url, feed_memory.begun(url, None)[0], False, None)
+        for said in ("GET /atom.xml?token=SECRET%2F9&n=5", "bad SECRET/9 or SECRET%2f9?", f"see {url}", "/x?a=SECRET"):
+            steps = polls.steps()
+            next(steps)
+            with self.assertRaises(StopIteration) as done:
+                steps.send(Response(status=403, received=1.0, headers={}, body=said.encode()))
+            self.assertNotIn("SECRET", done.exception.value.detail)
+
+    def test_too_many_entries(self) -> None:
+        """The operator is told once of a page with more entries than are looked at."""
+        self.begin(terms=LONG)
+        rows = [f"{number}" for number in range(feed_memory.PAGE_LIMIT + 1)]
+        (warned,) = [one for one in self.page(200, rss(*rows)) if isinstance(one, Warned)]
+        self.assertIn("1 entries too many", warned.detail)
+        self.assertEqual([], [one for one in self.page(200, rss(*rows, "x")) if isinstance(one, Warned)])
+
     def test_no_hub(self) -> None:
         """A call without a subscription is nobody's."""
         said = self.polls.called(Posted(method="GET", query="", headers={}, body=b"", received=0.0))
@@ -186,7 +254,7 @@ class AnyTests(SynchronousTestCase):
     @given(st.lists(st.tuples(STATUSES, HEADERS, BODIES), max_size=12))
     def test_any_answers(self, answers: list[tuple[int, dict[str, str], bytes]]) -> None:
         """The polls go on or end with a reason, and what is remembered can be read again."""
-        polls = Polls(TERMS, feed_memory.begun(URL, None)[0], False, None)
+        polls = Polls(TERMS, URL, feed_memory.begun(URL, None)[0], False, None)
         steps = polls.steps()
         step: Any = next(steps)
         for number, (status, headers, body) in enumerate(answers):
@@ -260,6 +328,13 @@ class AddressTests(SynchronousTestCase):
             (URL, "https://127.0.0.1/", "on this machine"),
             (URL, "http://localhost:15672/api", "plain http"),
             ("http://feeds.example/", "http://[::1]/", "on this machine"),
+            (URL, "https://169.254.169.254/latest", "in its network"),
+            (URL, "//0.0.0.0/", "in its network"),
+            (URL, "https://127.1/", "in its network"),
+            (URL, "https://2130706433/", "in its network"),
+            (URL, "https://[::ffff:127.0.0.1]/", "in its network"),
+            (URL, "https://x.localhost/", "in its network"),
+            (URL, "https://10.1.2.3/", "in its network"),
             (URL, "javascript:alert(1)", "no http(s) URL"),
             (URL, "https://a:b@feeds.example/", "user"),
         ):

@@ -286,6 +286,15 @@ class PartTests(SynchronousTestCase):
             made = Push.of(TOPIC, "https://us.example/hooks", lambda: "w" * 43, kept)
             self.assertEqual("w" * 43, made.kept["path"])
 
+    def test_warning(self) -> None:
+        """The operator is told once what a hub said, without what stands in the feed's query."""
+        made = Push.of(f"{TOPIC}?token=SECRET", "https://us.example/hooks", lambda: "w" * 43, None)
+        made.subscription.said = f"the hub answered 400: no such topic {TOPIC}?token=SECRET, token%3DSECRET"
+        (warned,) = made.warning()
+        self.assertIn("no such topic", warned.detail)
+        self.assertNotIn("SECRET", warned.detail)
+        self.assertEqual((), made.warning())
+
     def test_settings(self) -> None:
         """The public address of the hooks is https."""
         for websub in ("http://us.example/hooks", "us.example", "ftp://us.example"):

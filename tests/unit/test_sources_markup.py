@@ -186,6 +186,11 @@ class HostileTests(SynchronousTestCase):
             self.assertLessEqual(len(found.facets), FACET_LIMIT)
             self.assertLessEqual(len(found.text), 20_000)
 
+    def test_tables(self) -> None:
+        """Cells stand beside each other in a line, with a space between them."""
+        html = "<table><tr><th>Name</th><th>Size</th></tr><tr><td>a</td><td> b</td><td></td><td>c</td></tr></table>end"
+        self.assertEqual("Name Size\na b c\n\nend", text_of(html).text)
+
     @settings(deadline=None, max_examples=300)
     @given(st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=200)), st.integers(0, 60))
     def test_anything(self, html: str, limit: int) -> None:

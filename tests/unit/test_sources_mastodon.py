@@ -186,9 +186,14 @@ class EventTests(SynchronousTestCase):
             one, other = self.item(event, {"id": "5"}), self.item(event, {"id": "5", "unread": True})
             self.assertEqual((kind, kind), (one.kind, other.kind))
             self.assertNotEqual(one.id, other.id)
-        (item,) = source().outcomes(sent("something_new", b"what"), 5)
-        assert isinstance(item, Item)
-        self.assertEqual("something_new", item.kind)
+
+    def test_unheard_of(self) -> None:
+        """A name that no documentation has is no kind, whatever it is: what calls itself a gap of ours is none."""
+        for name in ("something_new", "gap", "limit", "post", "edit", "repost", "announcement-delete"):
+            item = self.item(name, {"id": "5"})
+            self.assertEqual(("event", True), (item.kind, item.id.startswith(f"event:{name}:5@")), name)
+        (told,) = source().outcomes(sent("something_new", b"what"), 5)
+        self.assertEqual("event", told.kind)  # type: ignore[union-attr]
 
     def test_filters_changed(self) -> None:
         """A word to the owner's own programs is none to us: its payload is no JSON."""

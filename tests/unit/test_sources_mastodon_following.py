@@ -155,7 +155,7 @@ class EventTests(Cases):
     """Words of the server's that are no posts."""
 
     def test_words(self) -> None:
-        """`filters_changed` is nothing; what nobody knows is an item of its own kind; nothing is counted as bad."""
+        """`filters_changed` is nothing; what nobody knows is of one kind for all; nothing is counted as bad."""
         for own in ({}, WEBSOCKET):
             made = self.following({**own, "predicates": Predicates(("user",))})
             made.x.say("filters_changed", "undefined")
@@ -164,7 +164,8 @@ class EventTests(Cases):
             made.advance(1)
             kinds = [item.kind for item in made.items]
             self.assertIn("announcement-delete", kinds)
-            self.assertIn("invented", kinds)
+            self.assertIn("event", kinds)
+            self.assertNotIn("invented", kinds)
             self.assertNotIn("filters_changed", kinds)
             self.assertEqual(0, made.metrics.total(m.BAD_FRAMES))
 

@@ -31,7 +31,7 @@ from streamer.settings import loads
 from streamer.sources.replay import Replay, Settings, chosen, replay, speed_of
 from streamer.tables import CommonSettings, SourceSettings
 from streamer.upstream import Mark, Response, Resume, Warned
-from streamer.wire.recording import CutOff, Damaged, Place, Recorded, check_of
+from streamer.wire.recording import CutOff, Damaged, Header, Place, Recorded, check_of
 from tests.unit.following import Following
 from tests.unit.test_net_player import write
 
@@ -140,6 +140,15 @@ class PlayTests(Cases):
             made = self.follow(lines, "birds", "fish", speed="full", **options)
             made.advance(1)
             self.assertEqual(ids, made.ids("post"))
+
+    def test_joined(self) -> None:
+        """Of recordings put one behind the other each source can be played."""
+        lines = [post(0, "fish"), Header.of({"cats": "x-filtered"}, "").line(), post(1, "cats"), post(2, "fish")]
+        for name, ids in (("cats", ["1"]), ("fish", ["0", "2"])):
+            made = self.follow(lines, "fish", speed="full", name=name)
+            made.advance(1)
+            self.assertEqual((ids, backoff.FINISHED), (made.ids("post"), self.cause(made)))
+            self.assertIn("of other sources were passed over", made.follower.said)
 
     def test_not_there(self) -> None:
         """Where it cannot be told which, or the file cannot be played, that is the end, and somebody has to look."""
@@ -326,8 +335,9 @@ class SourceTests(Cases):
         self.assertEqual(("a",), chosen("a", "b", both))
         self.assertEqual(("b",), chosen(None, "b", both))
         self.assertEqual(("a",), chosen(None, "c", {"a": "x"}))
-        for wanted, recorded in ((None, both), ("c", both), (None, {}), ("c", {})):
-            self.assertRaises(ValueError, chosen, wanted, "z", recorded)
+        self.assertEqual(("c",), chosen("c", "b", both))  # a header further down may name it
+        for recorded in (both, {}):
+            self.assertRaises(ValueError, chosen, None, "z", recorded)
 
     def test_speeds(self) -> None:
         """How speeds are written."""
@@ -365,6 +375,16 @@ class SettingsTests(SynchronousTestCase):
         source: Any = loads(text, environ={}).sources["birds"].source
         self.assertEqual((10.0, "birds"), (source.speed, source.inner.name))
 
+    def test_any_credential(self) -> None:
+        """Whatever stands in the place of a credential will do, for all that have rules about theirs."""
+        for of in (
+            '{ type = "webhook", secret = "any" }',
+            '{ type = "webhook", secret = "", token = "two words" }',
+            '{ type = "x-filtered", token = "" }',
+            '{ type = "github", token = "any" }',
+        ):
+            loads(f'[sources.birds]\ntype = "replay"\npath = "x"\nof = {of}\n')
+
     def test_two_of_one_file(self) -> None:
         """Two sources may play one file."""
         one = 'type = "replay"\npath = "x"\nof = {{ type = "x-sample", token = "t" }}\nname = "{0}"\n'
@@ -387,6 +407,7 @@ class SettingsTests(SynchronousTestCase):
             ('path = "x"\nof = { type = "x-sample", token = "t", base_url = "http://a.example" }\n', "of: "),
             ('path = "x"\nspeed = "fast"\n' + of, "speed 'fast' is not as 1x"),
             ('path = "x"\nspeed = "2x"\nrate = 5.0\n' + of, "give speed or rate, not both"),
+            ('path = "x"\nspeed = "1x"\nrate = 5.0\n' + of, "give speed or rate, not both"),
             ('path = "x"\nrate = 0.0\n' + of, "rate"),
             ('path = "x"\nrate = nan\n' + of, "rate"),
             ('path = "x"\nlop = true\n' + of, "did you mean 'loop'?"),

@@ -19,8 +19,9 @@ from zope.interface.verify import verifyObject
 
 from streamer.activity import Activity, Author
 from streamer.asks import Listen, Posted, Reply, Taken
+from streamer.bus.limits import check
 from streamer.bus.state_lock import StateLock
-from streamer.errors import ConfigurationError, DecodeError
+from streamer.errors import ConfigurationError, DecodeError, MessageRefused
 from streamer.events.change import ChangeData, change
 from streamer.interfaces import ISource, ISourceType
 from streamer.message import Event, Item
@@ -126,6 +127,9 @@ class SettingsTests(SynchronousTestCase):
             ('token = "two words"', "printable ASCII"),
             ('open = true\npath = "/a"', "path '/a'"),
             ('open = true\npath = "a/../b c"', "path"),
+            ('open = true\npath = ".."', "path '..'"),
+            ('open = true\npath = "a/./b"', "path 'a/./b'"),
+            ('secret = "long enough"\ntoken = "t"\nsignature = "authorization"', "no call can satisfy both"),
             ('open = true\nkind = "post"', "kind 'post'"),
             ('open = true\nkind = "Deploy"', "kind 'Deploy'"),
             ('open = true\ntitle = "title"', "title: 'title' is no JSON pointer"),
@@ -139,7 +143,7 @@ class SettingsTests(SynchronousTestCase):
         """They would take each other's calls."""
         text = '[sources.{}]\ntype = "webhook"\nopen = true\npath = "x"\n'
         error = self.assertRaises(ConfigurationError, loads, text.format("a") + text.format("b"))
-        self.assertIn("same stream", str(error))
+        self.assertIn("[sources.b] has the path 'x', as [sources.a]; give it another", str(error))
 
     def test_secrets_do_not_show(self) -> None:
         """A log that shows the source shows neither secret nor token."""
@@ -226,6 +230,10 @@ class BodyTests(SynchronousTestCase):
             "application/vnd.api+json",
             "APPLICATION/JSON;charset=utf-8",
             'application/json; charset="utf-8"',
+            "application/json;",
+            "application/json; odata.metadata=minimal",
+            'application/json; charset=utf-8; profile="x;charset=latin1"',
+            "application/ld+json; profile=https://www.w3.org/ns/activitystreams",
         ):
             item(source(), b"{}", Content_Type=good)
         for wrong in (
@@ -233,6 +241,7 @@ class BodyTests(SynchronousTestCase):
             "text/plain",
             "application/x-www-form-urlencoded",
             "application/json; charset=latin1",
+            'application/json; version=1; charset="latin1"',
             "json",
         ):
             status, text = refused(source(), b"{}", Content_Type=wrong)
@@ -285,10 +294,21 @@ class BodyTests(SynchronousTestCase):
 
     def test_odd_ids(self) -> None:
         """Long and unprintable ones are replaced by their hash, odd events by what is left of them."""
-        for key in ("k" * 201, "a\x00b", "a\ud800"):
+        for key in ("k" * 201, "a\x00b", "a\ud800", "\u6ce8\u6587" * 50):
             self.assertRegex(item(source(), b"{}", X_GitHub_Delivery=key).id, "^-/[0-9a-f]{32}$")
         for event, word in (("\x1b[31m", "31m"), ("../..", "..-.."), ("ä", "-"), ("x" * 500, "x" * 60), ("/", "-")):
             self.assertEqual(f"{word}/1", item(source(), b"{}", X_GitHub_Delivery="1", X_GitHub_Event=event).id)
+
+    def test_ids_fit_the_bus(self) -> None:
+        """However long the name, the event and the key are, and in whatever script: item and event can be carried."""
+        made = webhook.build("n" * 63, Settings(open=True, title="/title"))
+        for key in ("k" * 200, "k" * 100, "\u00e4" * 90, "\u6ce8\u6587" * 33, "\U0001f600" * 50):
+            found = item(made, b'{"title":"t"}', X_GitHub_Delivery=key, X_GitHub_Event="e" * 60)
+            self.assertLessEqual(len(found.message().message_id.encode()), 255)
+            check(found.message())
+            event = change.derive(msgspec.structs.replace(made.decode(found), action="x"), 0)
+            assert event is not None
+            check(event.message())
 
     def test_an_array(self) -> None:
         """One item, unless it is said that its members are items."""
@@ -547,6 +567,25 @@ class FollowedTests(SynchronousTestCase):
         answer = caller.call("/hooks/birds", b"{}", Content_Type=JSON)
         self.assertEqual((202, 1), (answer and answer.status, len(made.items)))
         caller.hang_up()
+        self.assertEqual([], made.stop())
+
+    def test_a_bus_that_refuses(self) -> None:
+        """Who sends what the bus never takes is told so, also the second time, and never that it was taken."""
+        made = following()
+        for _ in range(2):
+            made.bus.held = []
+            caller = Caller(made.hooks)
+            caller.call("/hooks/birds", b"{}", Content_Type=JSON)
+            made.bus.held.pop()[1].errback(MessageRefused("the bus cannot carry it"))
+            made.pump()
+            answer = caller.said()
+            assert answer is not None
+            self.assertEqual(422, answer.status)
+            self.assertEqual(b"this can never be taken: the bus cannot carry it\n", answer.body)
+            caller.hang_up()
+        made.bus.held = None
+        answer = self.post(made, b"{}")
+        self.assertEqual(202, answer and answer.status)
         self.assertEqual([], made.stop())
 
     def test_it_may_be_silent(self) -> None:

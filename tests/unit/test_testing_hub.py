@@ -37,8 +37,9 @@ class Taker:
     """A bus that has everything at once."""
 
     unwilling = ""
+    taken = 0
 
-    def settled(self) -> Deferred[None]:
+    def settled(self, since: int) -> Deferred[None]:
         """At once."""
         return succeed(None)
 

@@ -22,6 +22,7 @@ from tests.unit.network import Network
 
 NOW = 1_700_000_000.0  # seconds since the epoch
 RECENT = "/v2/stream/recentchange"
+TOPIC = "eqiad.mediawiki.recentchange"
 AGENT = "tests/1.0 (tests@streamer.example)"
 
 
@@ -198,16 +199,68 @@ class ResumeTests(Cases):
     """From where on."""
 
     def test_last_id(self) -> None:
-        """The last id, given back, repeats the events of that instant and loses none."""
-        made = self.begin(rate=50.0)
+        """The last id goes on after its events, and may lose some of that instant; set back in time, it loses none."""
+        made = self.begin(rate=50.0, max_connections=9, canary_every=0)
         listener = self.listen()
         self.advance(10)
+        lost = 0
         for place in (0, 5, 200, len(listener.events) - 1):
-            again = self.listen(Last_Event_ID=listener.events[place].id)
+            verbatim = self.listen(Last_Event_ID=listener.events[place].id)
+            self.assertNotIn(listener.ids[place], verbatim.ids[:1])
+            lost += len({*listener.ids[place + 1 :]} - {*verbatim.ids})
+            again = self.listen(Last_Event_ID=self.set_back(listener.events[place].id, 60))
             heard, told = again.ids, listener.ids
             self.assertEqual(set(), {*told[place + 1 :]} - {*heard})
             self.assertLess(len(heard), len(told) - place + 60)
-        self.assertEqual(5, made.status()["connections"])
+        self.assertGreater(lost, 5)
+        self.assertEqual(9, made.status()["connections"])
+
+    def set_back(self, id_: str, by_ms: int) -> str:
+        """The id with each of its times earlier."""
+        rows = json.loads(id_)
+        return json.dumps(
+            [{**row, "timestamp": row["timestamp"] - by_ms} if "timestamp" in row else row for row in rows]
+        )
+
+    def test_times_in_ids(self) -> None:
+        """Each time is 1 ms after that of the last event, as KafkaSSE writes it."""
+        made = self.begin(rate=50.0)
+        listener = self.listen()
+        self.advance(5)
+        self.assertEqual(
+            [made.ledger.made_ms[id_] + 1 for id_ in listener.ids],
+            [json.loads(event.id)[0]["timestamp"] for event in listener.events if b'"canary"' not in event.data],
+        )
+
+    def test_from_now_on(self) -> None:
+        """A topic of which nothing came begins at the present of the next connection; so does one without an event
+        of that time. What happens from then on comes, whatever time it has."""
+        made = self.begin(rate=50.0, canary_every=0)
+        listener = self.listen()
+        self.advance(5)
+        for row in ({"offset": -1}, {"timestamp": int(NOW * 1000) + 6_000}):
+            again = self.listen(Last_Event_ID=json.dumps([{"topic": TOPIC, "partition": 0, **row}]))
+            self.assertEqual([], again.ids)
+            before = len(listener.ids)
+            self.advance(1)
+            self.assertEqual(listener.ids[before:], again.ids)
+        self.assertEqual(list(made.ledger.posts), listener.ids)
+
+    def test_place_in_the_log(self) -> None:
+        """Until an event of a topic came the id has its place, which is exact; those it leaves out are not sent."""
+        streams = ("recentchange", "page-delete")
+        self.begin(rate=50.0, canary_every=0, streams=streams)
+        listener = self.listen("/v2/stream/recentchange,page-delete")
+        self.advance(10)
+        since = int(NOW * 1000) + 5_000
+        again = self.listen(f"/v2/stream/recentchange,page-delete?since={since}")
+        rows = json.loads(again.events[0].id)
+        self.assertEqual(["timestamp", "offset", "offset", "offset"], [[*row][2] for row in rows])
+        self.assertGreater(rows[2]["offset"], 0)
+        deleted = self.listen("/v2/stream/page-delete", Last_Event_ID=json.dumps([rows[2]]))
+        self.assertEqual([id_ for id_ in again.ids if id_ in deleted.ids], deleted.ids)
+        self.assertTrue(deleted.ids)
+        self.assertLess(set(deleted.ids), set(listener.ids))
 
     def test_since(self) -> None:
         """A time, in ms or ISO, where no id is given; an id is stronger."""
