@@ -21,6 +21,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from streamer.bus.memory_locks import MemoryLocks
 from streamer.interfaces import IBus, ISubscription
 from streamer.message import Message
 from streamer.metrics import Metrics
@@ -43,6 +44,7 @@ class Nowhere(Service):
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
+        self.locks = MemoryLocks()
 
     def publish(self, message: Message) -> Deferred[None]:
         """See IBus."""
