@@ -21,7 +21,7 @@ from streamer.errors import DecodeError
 from streamer.message import Item
 from streamer.sources import github_types
 from streamer.sources.github_fields import one_line, text_at
-from streamer.sources.x_text import UNREADABLE, milliseconds, without_lone_surrogates
+from streamer.sources.x_text import UNREADABLE, iso_milliseconds, milliseconds, without_lone_surrogates
 
 OTHER = "event"  # kind of what has no type that we know
 TEXT_LIMIT = 5_000  # characters
@@ -153,12 +153,11 @@ def _author(event: dict[str, Any], web: str) -> Author | None:
 
 def _moment(written: object) -> int | None:
     """A time as GitHub writes it, in 2012 with slashes."""
+    if not isinstance(written, str):
+        return None
+    if (found := iso_milliseconds(written)) is not None:
+        return found
     try:
-        return milliseconds(datetime.fromisoformat(written)) if isinstance(written, str) else None
-    except ValueError:
-        try:
-            return milliseconds(datetime.strptime(str(written), "%Y/%m/%d %H:%M:%S %z"))
-        except (ValueError, OverflowError):
-            return None
-    except OverflowError:
+        return milliseconds(datetime.strptime(written, "%Y/%m/%d %H:%M:%S %z"))
+    except (ValueError, OverflowError):
         return None

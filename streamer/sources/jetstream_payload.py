@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ from streamer.sources.jetstream_facets import DID, clean_tag, facets_of
 from streamer.sources.jetstream_objects import AnyRecord, Blob, Commit, Embed, Envelope, PostRecord, Shown, Told
 from streamer.sources.jetstream_predicates import POST
 from streamer.sources.markup import address
-from streamer.sources.x_text import TIMES, UNREADABLE, language, milliseconds, without_lone_surrogates
+from streamer.sources.x_text import TIMES, UNREADABLE, iso_milliseconds, language, without_lone_surrogates
 
 SITE = "https://bsky.app/profile"
 PICTURES = "https://cdn.bsky.app/img/feed_fullsize/plain"
@@ -220,10 +219,7 @@ def _record(raw: msgspec.Raw) -> str | None:
 def _created(written: str | None, time_us: int) -> int:
     """What the author says, but never later than it came: https://docs.bsky.app/docs/advanced-guides/timestamps"""
     came = time_us // 1000
-    try:
-        said = None if written is None else milliseconds(datetime.fromisoformat(written))
-    except (ValueError, OverflowError):
-        said = None
+    said = iso_milliseconds(written)
     return came if said is None else min(said, came)
 
 

@@ -20,9 +20,8 @@ import msgspec
 from streamer.asks import Page, Poll, Polling, Wait
 from streamer.policy import backoff
 from streamer.sources.mastodon_events import id_of, refusal, reset_in
-from streamer.sources.mastodon_payload import moment
 from streamer.sources.mastodon_streams import Stream
-from streamer.sources.x_text import UNREADABLE, without_lone_surrogates
+from streamer.sources.x_text import UNREADABLE, iso_milliseconds, without_lone_surrogates
 from streamer.upstream import Ending, Missed, Request, Response
 from streamer.wire.lines import FRAME_LIMIT
 from streamer.wire.sse import Sent
@@ -218,7 +217,7 @@ def _rows(body: bytes) -> list[_Row] | None:
             continue
         id_, at = id_of(status.id), status.created_at
         if id_ is not None:
-            found.append(_Row(id_, moment(at) if isinstance(at, str) else None, bytes(raw)))
+            found.append(_Row(id_, iso_milliseconds(at) if isinstance(at, str) else None, bytes(raw)))
     return sorted(found, key=lambda row: row.place)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from streamer.message import Item
 from streamer.sources import lenient
 from streamer.sources.markup import Marked, address, text_of
 from streamer.sources.mastodon_events import id_of
-from streamer.sources.x_text import UNREADABLE, language, milliseconds, without_lone_surrogates
+from streamer.sources.x_text import UNREADABLE, iso_milliseconds, language, without_lone_surrogates
 
 OPEN = frozenset({"public", "unlisted"})  # visibilities; all others, and none, are not for everybody
 NAME_LIMIT = 400  # characters of a display name; Mastodon's own limit is 30
@@ -127,16 +126,8 @@ def posted(item: Item) -> int | None:
     if item.kind not in ("post", "repost"):
         return None
     try:
-        return moment(_decode_moment(item.body).created_at)
+        return iso_milliseconds(_decode_moment(item.body).created_at)
     except UNREADABLE:
-        return None
-
-
-def moment(written: str | None) -> int | None:
-    """An ISO 8601 time in ms since the epoch; None where it is none that an event can have."""
-    try:
-        return milliseconds(datetime.fromisoformat(written or ""))
-    except (ValueError, OverflowError):
         return None
 
 
@@ -153,7 +144,7 @@ def _no(item: Item) -> str:
 
 def _post(item: Item, status: _Status, host: str, private: bool) -> Activity:
     id_ = id_of(status.id) or _no(item)
-    author, created = _author(status.account, host), moment(status.created_at)
+    author, created = _author(status.account, host), iso_milliseconds(status.created_at)
     repost = bytes(status.reblog) != b"null"
     hidden = status.visibility not in OPEN and not private
     bare = Activity(item=item, kind=item.kind, id=id_, author=author, created=created)
@@ -246,7 +237,7 @@ def _notification(item: Item, said: _Notification, host: str) -> Activity:
         kind=item.kind,
         id=id_of(said.id) or _no(item),
         author=_author(said.account, host),
-        created=moment(said.created_at),
+        created=iso_milliseconds(said.created_at),
         url=address(status.url) if status else None,
         text=text_of(status.content).text if status and status.content else None,
         action=_plain(said.type, 60) or item.kind,
@@ -259,7 +250,7 @@ def _announcement(item: Item, said: _Announcement, host: str) -> Activity:
         item=item,
         kind=item.kind,
         id=id_of(said.id) or _no(item),
-        created=moment(said.published_at),
+        created=iso_milliseconds(said.published_at),
         text=text_of(said.content or "").text,
         action=item.kind,
         scope=host,

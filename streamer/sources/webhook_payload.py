@@ -7,7 +7,6 @@ Every sender has a form of its own. What is found is taken as plain text, and wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from streamer.activity import Activity, Author
@@ -16,7 +15,7 @@ from streamer.message import Item
 from streamer.policy.pointer import Pointer
 from streamer.sources.webhook_calls import CLOUDEVENT, NO_EVENT, parsed
 from streamer.sources.webhook_settings import Places
-from streamer.sources.x_text import TIMES, UNREADABLE, milliseconds
+from streamer.sources.x_text import TIMES, UNREADABLE, iso_milliseconds
 
 TITLE_LIMIT = 300  # characters
 TEXT_LIMIT = 5_000  # characters
@@ -87,10 +86,7 @@ def _url(value: object) -> str | None:
 def _time(value: object) -> int | None:
     """A time, ms since the epoch: written as ISO 8601, or a number of seconds or milliseconds."""
     if isinstance(value, str):
-        try:
-            return milliseconds(datetime.fromisoformat(value.strip()))
-        except (ValueError, OverflowError):
-            return None
+        return iso_milliseconds(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < NUMBER_LIMIT:
         return None
     found = int(value * 1000 if value < SECONDS_LIMIT else value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from msgspec import Meta, structs
 from streamer.policy import backoff
 from streamer.policy.transport import is_loopback
 from streamer.sources import answers
-from streamer.sources.x_text import UNREADABLE, milliseconds, written_milliseconds
+from streamer.sources.x_text import UNREADABLE, iso_milliseconds, written_milliseconds
 from streamer.upstream import Ending, Response, Resume
 
 HISTORY = 7 * 86_400_000  # ms; the least that the streams keep, some keep 31 days
@@ -100,10 +99,7 @@ def checked_since(since: str | int | None) -> int | None:
         return None
     found = written_milliseconds(since)
     if found is None and isinstance(since, str):
-        try:
-            found = milliseconds(datetime.fromisoformat(since))
-        except (ValueError, OverflowError):
-            found = None
+        found = iso_milliseconds(since)
     if found is None:
         raise ValueError(f"since is {since!r}; write a time such as '2026-11-21T04:00:00Z', or ms since the epoch")
     return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
@@ -19,7 +18,7 @@ from streamer.activity import Activity, Author
 from streamer.errors import DecodeError
 from streamer.message import Item
 from streamer.sources import lenient
-from streamer.sources.x_text import TIMES, UNREADABLE, milliseconds, without_lone_surrogates
+from streamer.sources.x_text import TIMES, UNREADABLE, iso_milliseconds, without_lone_surrogates
 
 CANARY = "canary"  # domain of events that only show that a stream lives
 LINK_LIMIT = 2_000  # characters of an address
@@ -116,7 +115,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def created(self) -> int | None:
         """When, ms since the epoch."""
-        found = _moment(self.meta.dt) or _moment(self.dt)
+        found = iso_milliseconds(self.meta.dt) or iso_milliseconds(self.dt)
         if found is None and self.timestamp is not None and 0 <= self.timestamp < TIMES.stop / 1000:
             found = int(self.timestamp * 1000)
         return found
@@ -160,7 +159,7 @@ def partition(record: Record) -> str | None:
 def posted(item: Item) -> int | None:
     """When it was done, ms since the epoch."""
     try:
-        return _moment(_decode_dated(item.body).meta.dt)
+        return iso_milliseconds(_decode_dated(item.body).meta.dt)
     except UNREADABLE:
         return None
 
@@ -209,10 +208,3 @@ def _name(text: str | None) -> str | None:
 def _link(url: str | None) -> str | None:
     fits = url and len(url) <= LINK_LIMIT and url.startswith(("http://", "https://")) and url.isprintable()
     return url if fits else None
-
-
-def _moment(written: str | None) -> int | None:
-    try:
-        return None if written is None else milliseconds(datetime.fromisoformat(written))
-    except (ValueError, OverflowError):
-        return None

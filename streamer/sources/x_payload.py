@@ -7,7 +7,6 @@ What a post cannot do without (id, text) raises; what it can do without (a place
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 import msgspec
 
@@ -31,9 +30,9 @@ from streamer.sources.x_text import (
     ID,
     MEDIA_KINDS,
     UNREADABLE,
+    iso_milliseconds,
     language,
     link,
-    milliseconds,
     named,
     numbers,
     person,
@@ -84,7 +83,7 @@ def posted(item: Item) -> int | None:
     if exact is not None:
         return exact
     try:
-        return _milliseconds(_decode_moment(item.body).data.created_at)
+        return iso_milliseconds(_decode_moment(item.body).data.created_at)
     except UNREADABLE:
         return None
 
@@ -129,7 +128,7 @@ def _post(item: Item, post: Post, includes: Includes) -> Activity:
         text=text,
         facets=facets,
         lang=language(post.lang),
-        created=_milliseconds(post.created_at),
+        created=iso_milliseconds(post.created_at),
         reply_to=next((ref.id for ref in post.referenced_tweets or () if ref.type == "replied_to"), None),
         thread=post.conversation_id,
         media=tuple(_media(post.attachments, includes.media)) if post.attachments and includes.media else (),
@@ -165,15 +164,6 @@ def _facets(text: str, entities: Entities) -> Iterator[Facet]:
         yield from named(text, span.start, span.end, "mention", span.username)
     for span in entities.cashtags or ():
         yield from named(text, span.start, span.end, "cashtag", span.tag)
-
-
-def _milliseconds(written: str | None) -> int | None:
-    if not written:
-        return None
-    try:
-        return milliseconds(datetime.fromisoformat(written))
-    except ValueError:
-        return None
 
 
 def _media(attachments: Attachments, included: list[Attachment]) -> Iterator[Media]:

@@ -139,6 +139,14 @@ def milliseconds(moment: datetime) -> int | None:
     return found if found in TIMES else None
 
 
+def iso_milliseconds(written: str | None) -> int | None:
+    """A time as ISO 8601 writes it, in ms since the epoch; None where it is none, or none that an event can have."""
+    try:
+        return None if written is None else milliseconds(datetime.fromisoformat(written))
+    except (ValueError, OverflowError):
+        return None
+
+
 def written_milliseconds(value: object) -> int | None:
     """A time that is already in ms since the epoch, as a number or in digits; None where it is none."""
     digits = str(value)
