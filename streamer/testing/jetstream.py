@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
 from streamer.testing.faults import Close, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.history import History, Line
@@ -134,19 +133,12 @@ class SimulatedJetstream:
         generator = EventGenerator(seed)
         self._feed = JetstreamFeed(generator, self.ledger, recorder, others, edited, deleted, random.Random(seed))
         self._run = Run(clock, rate, count, wait_for_client, self._feed, recorder)
-        self._run.connections = self.connections = Connections(
-            clock=clock,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            manners=MANNERS,
+        self.connections = self._run.connect(
+            self.ledger,
+            MANNERS,
             most=1_000,
-            replace_oldest=False,
-            forgets_after=0.0,
             keep_alive=ping_after,
             buffer_limit=buffer_limit,
-            gzip=False,
-            opened=self._run.opened,
         )
         self.sockets = Sockets(clock, self.connections, ping_after=ping_after, deflate=deflate)
         self.resource = Folder()

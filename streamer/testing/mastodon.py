@@ -11,7 +11,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
 from streamer.testing.faults import Close, Disconnect, DisconnectCode, Fault, Faults, Kill, Lasting, Status, Timelines
 from streamer.testing.history import History
@@ -98,19 +97,12 @@ class SimulatedMastodon:
             StatusGenerator(seed), kept, self.ledger, recorder, deleted, edited, reposted, notified
         )
         self._run = Run(clock, rate, count, wait_for_client, self.feed, recorder)
-        self._run.connections = self.connections = Connections(
-            clock=clock,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            manners=MANNERS,
+        self.connections = self._run.connect(
+            self.ledger,
+            MANNERS,
             most=CONNECTIONS,
-            replace_oldest=False,
-            forgets_after=0.0,
             keep_alive=keep_alive,
             buffer_limit=buffer_limit,
-            gzip=False,
-            opened=self._run.opened,
         )
         self.sockets = Sockets(clock, self.connections, heard, ping_after)
         self._timelines = TimelinesPage(self.gate, kept)

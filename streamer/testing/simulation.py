@@ -11,9 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from streamer.testing.connections import Connections
 from streamer.testing.faults import Fault
+from streamer.testing.ledger import Ledger
 from streamer.testing.pages import Folder
 from streamer.testing.production import Production
 from streamer.testing.recorder import Recorder
+from streamer.testing.terms import Manners
 
 
 class Simulation(Protocol):
@@ -46,7 +48,9 @@ class Run:
     Args:
         rate, count: as `Production` has them.
         wait_for_client: make the first post only after a stream was opened.
-        connections: set before `start`.
+
+    Attributes:
+        connections: those of `connect`, which comes before `start`.
     """
 
     clock: IReactorTime
@@ -61,6 +65,35 @@ class Run:
 
     def __attrs_post_init__(self) -> None:
         self.production = Production(self.clock, self.rate, self.count, self._make, self._ended)
+
+    def connect(
+        self,
+        ledger: Ledger,
+        manners: Manners,
+        *,
+        most: int,
+        keep_alive: float,
+        buffer_limit: int,
+        replace_oldest: bool = False,
+        forgets_after: float = 0.0,
+        gzip: bool = False,
+    ) -> Connections:
+        """The open streams, which read what is recorded; see `Connections`."""
+        self.connections = Connections(
+            clock=self.clock,
+            history=self.recorder.history,
+            ledger=ledger,
+            faults=self.recorder.faults,
+            manners=manners,
+            most=most,
+            replace_oldest=replace_oldest,
+            forgets_after=forgets_after,
+            keep_alive=keep_alive,
+            buffer_limit=buffer_limit,
+            gzip=gzip,
+            opened=self.opened,
+        )
+        return self.connections
 
     def start(self) -> None:
         """Begin."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
 from streamer.testing.faults import Close, Control, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.history import History
@@ -93,19 +92,15 @@ class SimulatedTwitter:
         recorder = Recorder(clock, self.history, self.faults)
         self._feed = TwitterFeed(self.generator, self.ledger, recorder, deleted, scrubbed, withheld, chance)
         self._run = Run(clock, rate, count, wait_for_client, self._feed, recorder)
-        self._run.connections = self.connections = Connections(
-            clock=clock,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            manners=MANNERS,
+        self.connections = self._run.connect(
+            self.ledger,
+            MANNERS,
             most=max_connections,
             replace_oldest=not refuse,
             forgets_after=forgets_after,
             keep_alive=keep_alive,
             buffer_limit=buffer_limit,
             gzip=gzip,
-            opened=self._run.opened,
         )
         service = Service(
             gate=Gate(clock, credentials),

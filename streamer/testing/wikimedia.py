@@ -15,7 +15,6 @@ import attrs
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
 from streamer.testing.faults import Close, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.history import History, Line
@@ -142,19 +141,12 @@ class SimulatedWikimedia:
         recorder = Recorder(clock, self.history, self.faults)
         self._feed = WikimediaFeed(Edits(chance), self.ledger, recorder, chance, streams, canary_every)
         self._run = Run(clock, rate, count, wait_for_client, self._feed, recorder)
-        self._run.connections = self.connections = Connections(
-            clock=clock,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            manners=MANNERS,
+        self.connections = self._run.connect(
+            self.ledger,
+            MANNERS,
             most=max_connections,
-            replace_oldest=False,
-            forgets_after=0.0,
             keep_alive=SILENT,
             buffer_limit=buffer_limit,
-            gzip=False,
-            opened=self._run.opened,
         )
         self.resource = Folder()
         page = StreamsFolder(clock, self.connections, self.faults, streams, strict, cut_after)

@@ -13,7 +13,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from streamer.testing.connections import Connections
 from streamer.testing.control import ControlFolder
 from streamer.testing.faults import Close, Disconnect, DisconnectCode, Fault, Faults, Lasting, Status
 from streamer.testing.feed import Feed
@@ -101,19 +100,15 @@ class SimulatedX:
         recorder = Recorder(clock, self.history, self.faults)
         self._feed = Feed(self.generator, self.rules, self.ledger, recorder, deleted, random.Random(seed))
         self._run = Run(clock, rate, count, wait_for_client, self._feed, recorder)
-        self._run.connections = self.connections = Connections(
-            clock=clock,
-            history=self.history,
-            ledger=self.ledger,
-            faults=self.faults,
-            manners=MANNERS,
+        self.connections = self._run.connect(
+            self.ledger,
+            MANNERS,
             most=max_connections,
             replace_oldest=replace_oldest,
             forgets_after=forgets_after,
             keep_alive=keep_alive,
             buffer_limit=buffer_limit,
             gzip=gzip,
-            opened=self._run.opened,
         )
 
         def page(endpoint: Endpoint) -> StreamPage:
