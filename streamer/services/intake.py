@@ -55,6 +55,7 @@ class Intake:
     lost: Callable[[str, int], None] = lambda cause, count: None
     cursor: str | None = None  # of the last item that had one, or the last mark
     marked: bool = False  # the source says where to go on; cursors that its items carry are another's
+    items: int = 0  # handed on so far, of all kinds
     paused: bool = False
     pauses: int = 0
     _recent: Recent = attrs.field(factory=Recent)
@@ -88,6 +89,7 @@ class Intake:
         if fresh and self.full:
             fresh = self._shed(fresh)
         if fresh:
+            self.items += len(fresh)
             for kind, count in Counter([item.kind for item in fresh]).items():
                 self.metrics.add(m.ITEMS, self.source, kind, by=count)
             if moves and not self.marked:

@@ -181,7 +181,7 @@ class SourceService(Service):
     def _on_tick(self) -> None:
         self._tick = self.clock.callLater(TICK, self._on_tick)
         now = self.clock.seconds()
-        self.rate.look(now, items_of(self.wanted.source.name, self.metrics))
+        self.rate.look(now, self.progress.intake.items)
         self.look()
         for gap in self.progress.losses.due(int(now * 1000)):
             self.progress.announce(gap)
@@ -206,8 +206,3 @@ class SourceService(Service):
         live = self.follower.live
         changes = 0 if live is None else self.wanted.source.changes(live)
         self.metrics.set(m.PENDING_PREDICATES, self.wanted.source.name, to=changes)
-
-
-def items_of(name: str, metrics: Metrics) -> int:
-    """How many items of a source this process took, of all kinds."""
-    return int(sum(count for metric, labels, count in metrics if metric is m.ITEMS and labels[0] == name))

@@ -24,7 +24,7 @@ from streamer.policy import backoff
 from streamer.policy.course import State
 from streamer.policy.restart import Plan
 from streamer.services.leg import prepare
-from streamer.services.source import SourceService, items_of
+from streamer.services.source import SourceService
 from streamer.services.sourcing import Sourcing
 from streamer.services.wanted import NOT_YET
 from streamer.tables import SourceSettings
@@ -166,7 +166,7 @@ def standing(source: SourceService, metrics: Metrics) -> dict[str, Any]:
         "state": course.state.value,
         "following": source.following,
         "said": "; ".join(filter(None, (source.tenure.waits, source.follower.said, source.progress.intake.trouble))),
-        "items": items_of(name, metrics),
+        "items": source.progress.intake.items,
         "rate": None if rate is None else round(rate, 3),
         "reconnects": max(0, source.follower.connections - 1),
         "cursor": None if confirmed is None else _shown(confirmed.cursor),
