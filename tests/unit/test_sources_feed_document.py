@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import time
 
 from hypothesis import given
@@ -27,6 +28,7 @@ BEFORE = (
     "<feed><entry><content type='xhtml'>",
     "<!DOCTYPE html>",
 )
+MOST_EFFORT = 100.0  # times; 8 to 24 now, some 300 and 1,900 where entries were read again and again
 
 
 class EncodingTests(SynchronousTestCase):
@@ -134,6 +136,28 @@ class RefusalTests(SynchronousTestCase):
         self.assertIn("its root is <opml>", self.refused("<opml/>"))
 
 
+def effort(body: bytes) -> float:
+    """How much longer a page takes to be read than its bytes to be looped over, at the same moment; the best of three.
+
+    The garbage of all tests before is left out of it, as in our processes what was there at the start is.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        return min(_effort(body) for _ in range(3))
+    finally:
+        gc.unfreeze()
+
+
+def _effort(body: bytes) -> float:
+    began = time.process_time()
+    for _ in body:
+        pass
+    looped = time.process_time()
+    read(root_of(body, "", URL))
+    return (time.process_time() - looped) / (looped - began)
+
+
 class HostileTests(SynchronousTestCase):
     """Nothing raises anything else, and nothing takes long."""
 
@@ -168,7 +192,7 @@ class HostileTests(SynchronousTestCase):
                 self.assertLess(time.perf_counter() - began, 3.0, (before, what))
 
     def test_time_of_a_whole_page(self) -> None:
-        """A page as long as pages may be is read in no time to speak of, whatever it nests."""
+        """A page as long as pages may be is read with an effort that goes with its length, whatever it nests."""
         head, tail = "<rss><channel>", "</channel></rss>"
         for name, body in (
             ("title", head + "<item><title>" * 110 + "<b>x</b>" * 230_000 + "</title></item>" * 110 + tail),
@@ -179,9 +203,7 @@ class HostileTests(SynchronousTestCase):
             ("signs", head + "<&" * 900_000),
             ("depth", head + "<a>" * 240 + "<item/>" * 270_000),
         ):
-            began = time.process_time()
-            read(root_of(body.encode(), "", URL))
-            self.assertLess(time.process_time() - began, 1.0, name)  # 0.3 s where nothing else runs; was 15 s
+            self.assertLess(effort(body.encode()), MOST_EFFORT, name)
 
     def test_names(self) -> None:
         """Elements and comments have the names they have."""
